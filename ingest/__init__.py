@@ -1,0 +1,1 @@
+"""The door: authentication, bounds, normalization, and the promise that what was answered is stored."""

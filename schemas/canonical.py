@@ -1,0 +1,229 @@
+"""A push in its canonical form (empties removed, known numbers as numbers, keys sorted), its digest, and its reading.
+
+Two pushes with the same canonical form say the same thing and are one report (architecture.md law 2). `read` splits a
+canonical object into the values that have a column and the rest, which becomes `extra`. The rules: contract.md part 5.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+from schemas import jsontext
+from schemas.wire import Kind, Wire, WireModel
+
+REPLACEMENT = "\ufffd"
+"""What NUL and lone surrogates become: no warehouse stores them."""
+
+INT64_MAX = 2**63 - 1
+_MILLISECONDS_ABOVE = 10**11
+"""A time beyond this is in milliseconds (protocol.md g.10); as seconds it would be past the year 5000."""
+_LAST_MILLISECOND = 253_402_300_799_999
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.0*)?", re.ASCII)
+_DIGITS_MAX = 10**40
+_NUMERIC = frozenset({Kind.NUMBER, Kind.NUMBER_ID, Kind.SECONDS, Kind.TIME})
+_TEXTUAL = frozenset({Kind.TEXT, Kind.TEXT_ID})
+_ZERO_IS_EMPTY = frozenset({Kind.NUMBER_ID, Kind.SECONDS, Kind.TIME, Kind.TEXT_ID})
+
+
+class TooDeepError(ValueError):
+    """A push nests deeper than jsontext.DEPTH_MAX."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A field with a column whose value no warehouse can hold: NULL there, kept in `extra`, told in a letter."""
+
+    path: str
+    problem: str
+
+
+@dataclass(slots=True)
+class Reading:
+    """A canonical object, read: usable values by TCCC's name, the rest as it came, and what was wrong with it."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    rest: dict[str, Any] = field(default_factory=dict)
+    defects: list[Defect] = field(default_factory=list)
+
+
+def canonical(model: type[WireModel], payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring a decoded push to its canonical form. Idempotent: the canonical form of it is itself."""
+    return _canonical_object(fields_of(model), payload, 1)
+
+
+def digest(kind: str, source: str, fact: str | None, payload: Mapping[str, Any]) -> str:
+    """Identify what a report says: 32 hexadecimal digits over its kind, source, fact and canonical payload."""
+    identity = jsontext.encode([kind, source, fact, payload])
+    return hashlib.blake2b(identity, digest_size=16).hexdigest()
+
+
+def read(model: type[WireModel], payload: Mapping[str, Any], *, path: str = "") -> Reading:
+    """Split a canonical object into usable values and the rest. Lists of objects stay canonical objects in `values`.
+
+    A value with a column that is of a wrong type or size stays in the rest, and is named as a defect.
+    """
+    reading = Reading()
+    known = fields_of(model)
+    for name, value in payload.items():
+        wire = known.get(name)
+        if wire is None or wire.column is None:
+            reading.rest[name] = value
+        elif wire.kind is Kind.OBJECT:
+            _read_object(reading, wire, name, value, path)
+        elif wire.kind is Kind.OBJECTS:
+            _read_objects(reading, wire, name, value, path)
+        else:
+            usable, problem = _usable(wire.kind, value)
+            if problem:
+                reading.rest[name] = value
+                reading.defects.append(Defect(f"{path}{name}", problem))
+            else:
+                reading.values[name] = usable
+    return reading
+
+
+@cache
+def fields_of(model: type[WireModel]) -> dict[str, Wire]:
+    """The declarations of a wire model, by TCCC's name."""
+    return {
+        name: next(item for item in info.metadata if isinstance(item, Wire))
+        for name, info in model.model_fields.items()
+    }
+
+
+def clean_text(text: str) -> str:
+    """Replace what no warehouse stores (NUL, lone surrogates) by U+FFFD."""
+    return _UNSTORABLE.sub(REPLACEMENT, text)
+
+
+def _canonical_object(known: dict[str, Wire], payload: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    if depth > jsontext.DEPTH_MAX:
+        raise TooDeepError(f"nested deeper than {jsontext.DEPTH_MAX} levels")
+    result: dict[str, Any] = {}
+    for key, value in payload.items():
+        name = clean_text(key)
+        wire = known.get(name)
+        kept = _cleaned(value, depth + 1) if wire is None else _canonical_known(wire, value, depth + 1)
+        if _is_empty(kept) or (wire is not None and wire.kind in _ZERO_IS_EMPTY and _is_zero(kept)):
+            continue
+        result[name] = kept
+    return result
+
+
+def _canonical_known(wire: Wire, value: Any, depth: int) -> Any:
+    if wire.kind in _NUMERIC:
+        return _as_number(value) if isinstance(value, (str, float)) else _cleaned(value, depth)
+    if wire.kind in _TEXTUAL and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(_as_number(value) if isinstance(value, float) else value)
+    members = fields_of(wire.of) if wire.of else {}
+    if wire.kind is Kind.OBJECT and isinstance(value, Mapping):
+        return _canonical_object(members, value, depth)
+    if wire.kind is Kind.OBJECTS and isinstance(value, list):
+        items = [
+            _canonical_object(members, item, depth + 1) if isinstance(item, Mapping) else _cleaned(item, depth + 1)
+            for item in value
+        ]
+        return [item for item in items if not _is_empty(item)]
+    return _cleaned(value, depth)
+
+
+def _cleaned(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, Mapping):
+        return _canonical_object({}, value, depth)
+    if isinstance(value, list):
+        if depth > jsontext.DEPTH_MAX:
+            raise TooDeepError(f"nested deeper than {jsontext.DEPTH_MAX} levels")
+        items = [_cleaned(item, depth + 1) for item in value]
+        return [item for item in items if not _is_empty(item)]
+    return value
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, (str, list, dict)) and not value)
+
+
+def _is_zero(value: Any) -> bool:
+    return value == "0" or (value == 0 and not isinstance(value, bool))
+
+
+def _as_number(value: str | float) -> Any:
+    """A whole number from a text or a float, or the value itself where it is none."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < _DIGITS_MAX else value
+    text = clean_text(value)
+    stripped = text.strip()
+    return int(stripped.partition(".")[0]) if _NUMBER.fullmatch(stripped) else text
+
+
+def _usable(kind: Kind, value: Any) -> tuple[Any, str | None]:
+    """The value as its column holds it, or what is wrong with it."""
+    if kind in _TEXTUAL:
+        return (value, None) if isinstance(value, str) else (None, f"is {_type_name(value)}, not text")
+    if isinstance(value, float):
+        return None, "is fractional"
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None, f"is {_type_name(value)}, not a number"
+    if kind is Kind.TIME:
+        return time_of(value)
+    if not -INT64_MAX - 1 <= value <= INT64_MAX:
+        return None, "does not fit 64 bits"
+    if kind is Kind.SECONDS and value < 0:
+        return None, "is a negative duration"
+    return value, None
+
+
+def time_of(number: int) -> tuple[datetime | None, str | None]:
+    """A UNIX time in seconds or milliseconds as aware UTC, or what is wrong with it."""
+    if number < 0:
+        return None, "is before 1970"
+    milliseconds = number if number > _MILLISECONDS_ABOVE else number * 1000
+    if milliseconds > _LAST_MILLISECOND:
+        return None, "is past the year 9999"
+    return _EPOCH + timedelta(milliseconds=milliseconds), None
+
+
+def _read_object(reading: Reading, wire: Wire, name: str, value: Any, path: str) -> None:
+    if not isinstance(value, dict) or wire.of is None:
+        reading.rest[name] = value
+        reading.defects.append(Defect(f"{path}{name}", f"is {_type_name(value)}, not an object"))
+        return
+    reading.defects += read(wire.of, value, path=f"{path}{name}.").defects
+    reading.values[name] = value
+
+
+def _read_objects(reading: Reading, wire: Wire, name: str, value: Any, path: str) -> None:
+    if not isinstance(value, list) or wire.of is None:
+        reading.rest[name] = value
+        reading.defects.append(Defect(f"{path}{name}", f"is {_type_name(value)}, not an array"))
+        return
+    objects = [item for item in value if isinstance(item, dict)]
+    strangers = [item for item in value if not isinstance(item, dict)]
+    for position, item in enumerate(objects):
+        reading.defects += read(wire.of, item, path=f"{path}{name}[{position}].").defects
+    if strangers:
+        reading.rest[name] = strangers
+        reading.defects.append(Defect(f"{path}{name}", f"holds {len(strangers)} items that are no objects"))
+    if objects:
+        reading.values[name] = objects
+
+
+def _type_name(value: Any) -> str:
+    match value:
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case list():
+            return "an array"
+        case _:
+            return "an object"

@@ -1,0 +1,137 @@
+"""The tables (contract.md part 5), derived from the session document and the dead letter.
+
+The one list of columns: every warehouse's DDL, Arrow schemas and the data dictionary come from here.
+"""
+
+import types
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import AwareDatetime, BaseModel
+from pydantic.fields import FieldInfo
+
+from schemas.session import Leg, Recording, SessionDocument, Voicemail
+
+
+class ColumnType(Enum):
+    """What a column holds; each warehouse has its nearest type."""
+
+    TEXT = "text"
+    INTEGER = "64-bit integer"
+    BOOLEAN = "boolean"
+    INSTANT = "point in time, UTC"
+    JSON = "JSON object"
+    BYTES = "bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column."""
+
+    name: str
+    type: ColumnType
+    nullable: bool
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table; `key` identifies a row."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names, in order."""
+        return tuple(column.name for column in self.columns)
+
+
+def _columns_of(model: type[BaseModel], *, without: frozenset[str] = frozenset()) -> tuple[Column, ...]:
+    return tuple(
+        Column(name, *_column_type(info), description=info.description or "")
+        for name, info in model.model_fields.items()
+        if name not in without
+    )
+
+
+def _column_type(info: FieldInfo) -> tuple[ColumnType, bool]:
+    options = _union_members(info.annotation)
+    nullable = type(None) in options
+    types_left = {_plain_type(option) for option in options if option is not type(None)}
+    assert len(types_left) == 1, f"a column holds one type, not {types_left}"
+    return _COLUMN_TYPES[types_left.pop()], nullable
+
+
+def _union_members(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+
+
+def _plain_type(annotation: Any) -> Any:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _plain_type(get_args(annotation)[0])
+    if origin is Literal:
+        return type(get_args(annotation)[0])
+    return datetime if annotation is AwareDatetime else origin or annotation
+
+
+_COLUMN_TYPES: dict[Any, ColumnType] = {
+    str: ColumnType.TEXT,
+    int: ColumnType.INTEGER,
+    bool: ColumnType.BOOLEAN,
+    datetime: ColumnType.INSTANT,
+    dict: ColumnType.JSON,
+    bytes: ColumnType.BYTES,
+}
+
+_DOCUMENT_ONLY = frozenset({"schema_version", "legs", "recordings", "voicemails"})
+_PARENT_KEY = (
+    Column("sdk_app_id", ColumnType.INTEGER, False, "TCCC's application id"),
+    Column("session_id", ColumnType.TEXT, False, "TCCC's SessionId"),
+)
+
+SESSIONS = Table(
+    "sessions",
+    ("sdk_app_id", "session_id"),
+    (
+        *_columns_of(SessionDocument, without=_DOCUMENT_ONLY),
+        Column("document_digest", ColumnType.TEXT, False, "Orders documents of equal version"),
+        Column(
+            "loaded_at", ColumnType.INSTANT, False, "When the row was committed: the watermark for incremental models"
+        ),
+    ),
+)
+LEGS = Table("legs", ("sdk_app_id", "session_id", "leg_sequence"), (*_PARENT_KEY, *_columns_of(Leg)))
+RECORDINGS = Table("recordings", ("sdk_app_id", "session_id", "recording_id"), (*_PARENT_KEY, *_columns_of(Recording)))
+VOICEMAILS = Table("voicemails", ("sdk_app_id", "session_id", "voicemail_id"), (*_PARENT_KEY, *_columns_of(Voicemail)))
+DEAD_LETTERS = Table(
+    "dead_letters",
+    ("dead_letter_id",),
+    (
+        Column("dead_letter_id", ColumnType.TEXT, False, "Digest of stage, reason and raw"),
+        Column("stage", ColumnType.TEXT, False, "Where the record stopped: receive, absorb, load"),
+        Column("reason", ColumnType.TEXT, False, "Why, from a closed list"),
+        Column("detail", ColumnType.TEXT, False, "What exactly was wrong"),
+        Column("action", ColumnType.TEXT, True, "TCCC's action, as sent"),
+        Column("headers", ColumnType.JSON, True, "The request's headers, credentials removed"),
+        Column("received_at", ColumnType.INSTANT, True, "When the push was received"),
+        Column("occurred_at", ColumnType.INSTANT, False, "When it was found unusable"),
+        Column("topic", ColumnType.TEXT, True, "Where its first record stands"),
+        Column("partition", ColumnType.INTEGER, True, "Partition of that"),
+        Column("offset", ColumnType.INTEGER, True, "Offset of that"),
+        Column("raw", ColumnType.BYTES, False, "The body as received, before any decoding"),
+        Column("raw_bytes_count", ColumnType.INTEGER, False, "Its whole length, also where raw was cut short"),
+        Column("seen_count", ColumnType.INTEGER, False, "Times seen: at least the answered deliveries"),
+        Column("last_seen_at", ColumnType.INSTANT, False, "Last of them"),
+        Column("replayed_at", ColumnType.INSTANT, True, "When it was last replayed"),
+        Column("replay_outcome", ColumnType.TEXT, True, "What came of that"),
+    ),
+)
+
+CHILDREN = (LEGS, RECORDINGS, VOICEMAILS)
+SESSION_TABLES = (SESSIONS, *CHILDREN)
+TABLES = (*SESSION_TABLES, DEAD_LETTERS)

@@ -1,0 +1,108 @@
+"""The normalized event: what the door and reconcile publish to `tccc.cdr`, `tccc.record` and `tccc.voicemail`.
+
+One event is one receipt of one report. The body as it was received travels beside it, in a record header.
+"""
+
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+from pydantic import ValidationError
+
+from schemas import jsontext
+from schemas.canonical import digest
+from schemas.models import Instant, OwnModel, SdkAppId
+from schemas.topics import CDR, RECORD, VOICEMAIL, Topic
+from schemas.wire import CdrPush, Push, RecordPush, VoicemailPush
+
+EVENT_SCHEMA_VERSION: Final = 1
+
+RAW_HEADER = "callweave-raw"
+"""Kafka record header: the body as received, before any decoding. A later dead letter of this event needs it."""
+
+
+class EventKind(StrEnum):
+    """What a report is about; also TCCC's `action`."""
+
+    CDR = "cdr"
+    RECORD = "record"
+    VOICEMAIL = "voicemail"
+
+
+class Source(StrEnum):
+    """How a report came: pushed by TCCC, or learnt from its API."""
+
+    PUSH = "push"
+    API = "api"
+
+
+class ApiFact(StrEnum):
+    """What the API says of a recording that a CDR names, or of voicemails; never in a push."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+
+
+WIRE_MODELS: dict[EventKind, type[Push]] = {
+    EventKind.CDR: CdrPush,
+    EventKind.RECORD: RecordPush,
+    EventKind.VOICEMAIL: VoicemailPush,
+}
+TOPIC_OF: dict[EventKind, Topic] = {
+    EventKind.CDR: CDR,
+    EventKind.RECORD: RECORD,
+    EventKind.VOICEMAIL: VOICEMAIL,
+}
+
+
+class NormalizedEvent(OwnModel):
+    """One receipt of one report. `payload` is canonical; `digest` identifies it together with kind, source and fact."""
+
+    schema_version: Literal[1] = EVENT_SCHEMA_VERSION
+    kind: EventKind
+    sdk_app_id: SdkAppId
+    session_id: str
+    payload: dict[str, Any]
+    digest: str
+    source: Source = Source.PUSH
+    fact: ApiFact | None = None
+    push_id: str
+    received_at: Instant
+
+    @property
+    def key(self) -> bytes:
+        """The Kafka key of everything about this session."""
+        return session_key(self.sdk_app_id, self.session_id)
+
+    def encoded(self) -> bytes:
+        """The Kafka value."""
+        return jsontext.encode(self.model_dump(mode="json"))
+
+
+class NotAnEventError(ValueError):
+    """A Kafka value that is no normalized event. The message says why."""
+
+
+def decode_event(value: bytes) -> NormalizedEvent:
+    """Read a Kafka value; raise NotAnEventError for anything but a whole event whose digest is its own."""
+    try:
+        event = NormalizedEvent.model_validate(jsontext.decode(value), strict=False)
+    except jsontext.NotJsonError as exc:
+        raise NotAnEventError(str(exc)) from exc
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the event"
+        raise NotAnEventError(f"{where}: {first['msg']}") from exc
+    if event.digest != digest(event.kind, event.source, event.fact, event.payload):
+        raise NotAnEventError("the digest is not that of the payload")
+    return event
+
+
+def session_key(sdk_app_id: int, session_id: str) -> bytes:
+    """The Kafka key: `<SdkAppId>:<SessionId>` in UTF-8 (contract.md part 4)."""
+    return f"{sdk_app_id}:{session_id}".encode()
+
+
+def parse_session_key(key: bytes) -> tuple[int, str]:
+    """The two parts of a Kafka key."""
+    app, _, session = key.decode().partition(":")
+    return int(app), session

@@ -1,0 +1,37 @@
+"""The base of callweave's own shapes: strict, frozen, no unknown fields; times are aware UTC with milliseconds."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+
+SdkAppId = Annotated[int, Field(ge=1, le=2**63 - 1)]
+"""TCCC's application id, usable."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class OwnModel(BaseModel):
+    """A shape that callweave publishes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def instant_text(instant: datetime) -> str:
+    """A time as callweave writes it in JSON: `2026-11-24T03:55:00.123Z`."""
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def instant_ms(instant: datetime) -> int:
+    """Milliseconds since 1970."""
+    return (instant - _EPOCH) // _MILLISECOND
+
+
+def instant_of_ms(milliseconds: int) -> datetime:
+    """Aware UTC of milliseconds since 1970."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+Instant = Annotated[AwareDatetime, PlainSerializer(instant_text, return_type=str, when_used="json")]
+"""A point in time, aware UTC; milliseconds in JSON."""

@@ -1,0 +1,52 @@
+"""The one list of topics (contract.md part 4): names, what they carry, and how the broker keeps them."""
+
+from dataclasses import dataclass
+
+MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+"""Topic, producers, consumers: a body of the largest accepted size fits with its envelope, and a session can grow."""
+
+_DAY_MS = 24 * 60 * 60 * 1000
+_HOUR_MS = 60 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic: `suffix` follows the configured prefix; `partitioned` ones share the one partition count."""
+
+    suffix: str
+    carries: str
+    partitioned: bool
+    config: dict[str, str]
+
+    def name(self, prefix: str) -> str:
+        """The topic's full name."""
+        return f"{prefix}{self.suffix}"
+
+
+def _event_topic(suffix: str, carries: str) -> Topic:
+    return Topic(suffix, carries, partitioned=True, config=_config("delete", **{"retention.ms": str(30 * _DAY_MS)}))
+
+
+def _config(cleanup: str, **more: str) -> dict[str, str]:
+    return {"cleanup.policy": cleanup, "max.message.bytes": str(MESSAGE_BYTES_MAX), **more}
+
+
+CDR = _event_topic("cdr", "call detail records, normalized")
+RECORD = _event_topic("record", "recording notices, normalized")
+VOICEMAIL = _event_topic("voicemail", "voicemail notices, normalized")
+SESSIONS = Topic(
+    "sessions",
+    "session documents and the state behind them; also the session table's changelog",
+    partitioned=True,
+    config=_config("compact", **{"min.compaction.lag.ms": str(_HOUR_MS)}),
+)
+DEAD_LETTERS = Topic(
+    "dead_letters",
+    "what could not be used, whole",
+    partitioned=False,
+    # Seen counts are counted by the loader: compaction waits until it has had a day to see every repetition.
+    config=_config("compact,delete", **{"retention.ms": str(90 * _DAY_MS), "min.compaction.lag.ms": str(_DAY_MS)}),
+)
+
+EVENT_TOPICS = (CDR, RECORD, VOICEMAIL)
+TOPICS = (*EVENT_TOPICS, SESSIONS, DEAD_LETTERS)

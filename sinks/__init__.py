@@ -1,0 +1,1 @@
+"""The loader, and one module per warehouse behind one small protocol."""
