@@ -1,0 +1,276 @@
+"""Match the recordings that came to those that the CDR names: one-to-one, recomputed from all reports in a fixed order.
+
+contract.md part 5, `recordings`. Exact ids first (among several endpoints, by endpoint); then, by endpoint, what is
+left on both sides. Where root and leg carry one id and several endpoints came for it, each of them is expected.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from schemas import jsontext
+from schemas.canonical import Reading, read
+from schemas.endpoint import normalize_endpoint
+from schemas.events import ApiFact, Source
+from schemas.models import instant_of_ms
+from schemas.session import Recording
+from schemas.wire import RecordPush
+from streams.core.merge import merge_fields
+from streams.core.state import Report
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A place in the CDR that names a recording: the root (leg_sequence None) or a leg."""
+
+    leg_sequence: int | None
+    people: frozenset[str]
+    ended_at: datetime | None
+
+    @property
+    def side(self) -> Literal["customer", "agent"]:
+        """Whose side the recording is of."""
+        return "customer" if self.leg_sequence is None else "agent"
+
+    @property
+    def order(self) -> tuple[datetime, int]:
+        """(leg EndedTimestamp, Sequence); the root comes before the legs that ended with it."""
+        return self.ended_at or _NEVER, -1 if self.leg_sequence is None else self.leg_sequence
+
+
+@dataclass(slots=True)
+class Track:
+    """What came of one recording: all reports with one (RecordId, normalized EndpointUser)."""
+
+    record_id: str
+    endpoint: str
+    digest: str = ""
+    reading: Reading = field(default_factory=Reading)
+    received_ms: int = 0
+    sources: set[Source] = field(default_factory=set)
+
+    @property
+    def order(self) -> tuple[datetime, str, str]:
+        """(Timestamp, RecordId, digest); a recording without a time comes last."""
+        return self.reading.values.get("Timestamp") or _NEVER, self.record_id, self.digest
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """A track's place in the session."""
+
+    recording_id: str
+    matched_by: Literal["recording_id", "endpoint_user"]
+    carrier: Carrier | None
+
+
+def match_recordings(names: dict[str, list[Carrier]], reports: Sequence[tuple[str, Report]]) -> list[Recording]:
+    """Rows of a session's recordings. `names`: carriers by RecordId, root first; `reports`: deciding ones first."""
+    tracks = _tracks_of(reports)
+    matches = _match_by_id(names, tracks)
+    taken = {match.recording_id for match in matches.values()}
+    matches |= _match_by_endpoint({name: names[name] for name in names if name not in taken}, tracks, matches)
+    rows = [_row_of(track, matches.get(id(track)), recording_id) for track, recording_id in _identify(tracks, matches)]
+    taken = {match.recording_id for match in matches.values()}
+    rows += [_missing_row(name, carriers[0]) for name, carriers in names.items() if name not in taken]
+    return sorted(_with_absences(rows, reports), key=lambda row: row.recording_id)
+
+
+def _tracks_of(reports: Sequence[tuple[str, Report]]) -> list[Track]:
+    """Tracks in their fixed order. An API fact without an endpoint joins what was pushed under its id."""
+    present = [(digest, report) for digest, report in reports if report.fact is not ApiFact.ABSENT]
+    groups: dict[tuple[str, str], list[tuple[str, Report, Reading]]] = defaultdict(list)
+    floating: list[tuple[str, Report, Reading]] = []
+    for digest, report in present:
+        reading = read(RecordPush, report.payload)
+        endpoint = normalize_endpoint(reading.values.get("EndpointUser", ""))
+        member = (digest, report, reading)
+        if report.source is Source.API and not endpoint:
+            floating.append(member)
+        else:
+            groups[_record_id(reading, endpoint, digest), endpoint].append(member)
+    for member in floating:
+        record_id = _record_id(member[2], "", member[0])
+        known = sorted(key for key in groups if key[0] == record_id)
+        groups[known[0] if known else (record_id, "")].append(member)
+    return sorted((_track(*key, members) for key, members in groups.items()), key=lambda track: track.order)
+
+
+def _track(record_id: str, endpoint: str, members: list[tuple[str, Report, Reading]]) -> Track:
+    members = sorted(members, key=lambda member: (member[1].first_ms, member[0]), reverse=True)
+    return Track(
+        record_id=record_id,
+        endpoint=endpoint,
+        digest=members[0][0],
+        reading=merge_fields(reading for _, _, reading in members),
+        received_ms=min(report.first_ms for _, report, _ in members),
+        sources={report.source for _, report, _ in members},
+    )
+
+
+def _record_id(reading: Reading, endpoint: str, digest: str) -> str:
+    """RecordId as pushed, else an id derived from what tells recordings apart: time, path of the address, endpoint."""
+    pushed = reading.values.get("RecordId")
+    if isinstance(pushed, str):
+        return pushed
+    generated_at, url = reading.values.get("Timestamp"), reading.values.get("RecordURL")
+    if generated_at is None and url is None:
+        return f"content:{digest}"
+    return f"content:{content_id(generated_at, url, endpoint)}"
+
+
+def content_id(generated_at: datetime | None, url: str | None, *more: str) -> str:
+    """Identify a sound by its time and the path of its address; hosts and query strings may change."""
+    time_text = generated_at.isoformat() if generated_at else None
+    identity = jsontext.encode([time_text, _url_path(url), *more])
+    return hashlib.blake2b(identity, digest_size=16).hexdigest()
+
+
+def _url_path(url: str | None) -> str | None:
+    if url is None:
+        return None
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return url
+
+
+def _match_by_id(names: dict[str, list[Carrier]], tracks: list[Track]) -> dict[int, _Match]:
+    matches: dict[int, _Match] = {}
+    for name, carriers in names.items():
+        same_id = [track for track in tracks if track.record_id == name]
+        is_shared = carriers[0].leg_sequence is None and len(carriers) > 1
+        if len(same_id) > 1 and is_shared:
+            matches |= _match_shared(name, carriers, same_id)
+        elif same_id:
+            track, carrier = next(_agreeing(same_id, carriers), (same_id[0], carriers[0]))
+            matches[id(track)] = _Match(name, "recording_id", carrier)
+    return matches
+
+
+def _match_shared(name: str, carriers: list[Carrier], tracks: list[Track]) -> dict[int, _Match]:
+    """One id on root and leg, several endpoints: every track is expected; the root's keeps the plain id."""
+    places: dict[int, Carrier] = {}
+    for track, carrier in _agreeing(tracks, carriers):
+        if id(track) not in places and carrier not in places.values():
+            places[id(track)] = carrier
+    free = [carrier for carrier in carriers if carrier not in places.values()]
+    for track in tracks:
+        if id(track) not in places and free:
+            places[id(track)] = free.pop(0)
+    plain = next((track for track in tracks if places.get(id(track)) == carriers[0]), tracks[0])
+    return {
+        id(track): _Match(
+            name if track is plain else _qualified(track),
+            "recording_id",
+            places.get(id(track)),
+        )
+        for track in tracks
+    }
+
+
+def _agreeing(tracks: list[Track], carriers: list[Carrier]) -> Iterator[tuple[Track, Carrier]]:
+    return ((track, carrier) for track in tracks for carrier in carriers if track.endpoint in carrier.people)
+
+
+def _match_by_endpoint(
+    names: dict[str, list[Carrier]], tracks: list[Track], matches: dict[int, _Match]
+) -> dict[int, _Match]:
+    """The rest, person by person: tracks by time against unmatched names by the end of their legs."""
+    found: dict[int, _Match] = {}
+    free = dict(names)
+    rest = [track for track in tracks if id(track) not in matches and track.endpoint]
+    for endpoint in sorted({track.endpoint for track in rest}):
+        theirs = sorted(
+            ((carrier, name) for name, carriers in free.items() for carrier in carriers if endpoint in carrier.people),
+            key=lambda item: (item[0].order, item[1]),
+        )
+        places = {name: carrier for carrier, name in reversed(theirs)}
+        ordered = sorted(places.items(), key=lambda item: (item[1].order, item[0]))
+        for track, (name, carrier) in zip((t for t in rest if t.endpoint == endpoint), ordered, strict=False):
+            found[id(track)] = _Match(name, "endpoint_user", carrier)
+            del free[name]
+    return found
+
+
+def _identify(tracks: list[Track], matches: dict[int, _Match]) -> list[tuple[Track, str]]:
+    """A recording id for every track, unique in the session: matched ones keep the CDR's."""
+    used = {match.recording_id for match in matches.values()}
+    identified: list[tuple[Track, str]] = []
+    for track in tracks:
+        match = matches.get(id(track))
+        if match is None:
+            alone = sum(other.record_id == track.record_id for other in tracks) == 1
+            recording_id = track.record_id if alone else _qualified(track)
+            while recording_id in used:
+                recording_id += f"~{track.digest[:8]}"
+            used.add(recording_id)
+        else:
+            recording_id = match.recording_id
+        identified.append((track, recording_id))
+    return identified
+
+
+def _qualified(track: Track) -> str:
+    return f"{track.record_id}~{track.endpoint}"
+
+
+def _row_of(track: Track, match: _Match | None, recording_id: str) -> Recording:
+    values = track.reading.values
+    carrier = match.carrier if match else None
+    return Recording(
+        recording_id=recording_id,
+        is_expected=match is not None,
+        received_at=instant_of_ms(track.received_ms),
+        absent_at=None,
+        side=carrier.side if carrier else None,
+        leg_sequence=carrier.leg_sequence if carrier else None,
+        endpoint_user=values.get("EndpointUser"),
+        generated_at=values.get("Timestamp"),
+        url=values.get("RecordURL"),
+        custom_url=values.get("CustomRecordURL"),
+        matched_by=match.matched_by if match else None,
+        pushed_recording_id=track.record_id,
+        source=source_text(track.sources),
+        extra=track.reading.rest or None,
+    )
+
+
+def _missing_row(name: str, carrier: Carrier) -> Recording:
+    nothing: dict[str, Any] = dict.fromkeys(Recording.model_fields)
+    return Recording(
+        **{
+            **nothing,
+            "recording_id": name,
+            "is_expected": True,
+            "side": carrier.side,
+            "leg_sequence": carrier.leg_sequence,
+        }
+    )
+
+
+def _with_absences(rows: list[Recording], reports: Sequence[tuple[str, Report]]) -> list[Recording]:
+    """Tell recordings that the API says do not exist from those that are not here yet."""
+    absent_ms: dict[str, int] = {}
+    for digest, report in reports:
+        if report.fact is ApiFact.ABSENT:
+            record_id = _record_id(read(RecordPush, report.payload), "", digest)
+            absent_ms[record_id] = min(report.first_ms, absent_ms.get(record_id, report.first_ms))
+    return [
+        row.model_copy(update={"absent_at": instant_of_ms(absent_ms[row.recording_id])})
+        if row.received_at is None and row.recording_id in absent_ms
+        else row
+        for row in rows
+    ]
+
+
+def source_text(sources: Iterable[Source]) -> str | None:
+    """'push', 'api', 'push+api', or None."""
+    names = sorted({source.value for source in sources}, reverse=True)
+    return "+".join(names) or None
