@@ -82,10 +82,10 @@ class NotAnEventError(ValueError):
     """A Kafka value that is no normalized event. The message says why."""
 
 
-def decode_event(value: bytes) -> NormalizedEvent:
-    """Read a Kafka value; raise NotAnEventError for anything but a whole event whose digest is its own."""
+def decode_event(key: bytes | None, value: bytes | None) -> NormalizedEvent:
+    """Read a Kafka record; raise NotAnEventError for anything but a whole event with its own digest and key."""
     try:
-        event = NormalizedEvent.model_validate(jsontext.decode(value), strict=False)
+        event = NormalizedEvent.model_validate(jsontext.decode(value or b""), strict=False)
     except jsontext.NotJsonError as exc:
         raise NotAnEventError(str(exc)) from exc
     except ValidationError as exc:
@@ -94,6 +94,8 @@ def decode_event(value: bytes) -> NormalizedEvent:
         raise NotAnEventError(f"{where}: {first['msg']}") from exc
     if event.digest != digest(event.kind, event.source, event.fact, event.payload):
         raise NotAnEventError("the digest is not that of the payload")
+    if event.key != key:
+        raise NotAnEventError("the record's key is not that of its session")
     return event
 
 

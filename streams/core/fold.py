@@ -1,0 +1,124 @@
+"""Fold: what a batch's events do to one session, from stored bytes to the record to publish. Pure.
+
+The record of `tccc.sessions` is `{schema_version, version, session: public document, state: private}` (contract.md
+part 4). The store keeps the state alone; restoring absorbs `state` alone, and consumers read `session` alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas import jsontext
+from schemas.events import NormalizedEvent, parse_session_key
+from schemas.session import SESSION_SCHEMA_VERSION
+from schemas.topics import MESSAGE_BYTES_MAX
+from streams.core.absorb import Outcome, absorb, unite
+from streams.core.project import project
+from streams.core.state import EMPTY, SessionState, state_from_json, state_to_json
+
+RECORD_BYTES_MAX = MESSAGE_BYTES_MAX - 64 * 1024
+"""A record must fit its topic, with room for the batch's and the headers' own bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What became of one session: the record to publish and the state to store (None: nothing is new)."""
+
+    record: bytes | None
+    stored: bytes | None
+    last_received_ms: int
+    outcomes: list[Outcome] = field(default_factory=list)
+    refused: list[NormalizedEvent] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a changelog record did to the stored state. `says_more`: the state now says more than that record."""
+
+    stored: bytes
+    says_more: bool
+
+
+class NotASessionRecordError(ValueError):
+    """A value of `tccc.sessions` that holds no state."""
+
+
+def fold(key: bytes, stored: bytes | None, events: Sequence[NormalizedEvent]) -> Folded:
+    """Absorb a batch's events of one session; what exceeds the bounds is refused and changes nothing."""
+    state = EMPTY if stored is None else _stored_state(stored)
+    before = state
+    outcomes: list[Outcome] = []
+    refused: list[NormalizedEvent] = []
+    for event in events:
+        absorbed = absorb(state, event)
+        outcomes.append(absorbed.outcome)
+        state = absorbed.state
+        if absorbed.outcome is Outcome.REFUSED:
+            refused.append(event)
+    if state == before:
+        return Folded(None, None, 0, outcomes, refused)
+    record, state_json = session_record(key, state)
+    if len(record) > RECORD_BYTES_MAX:
+        return _fold_while_it_fits(key, before, events)
+    last_ms = max(report.last_ms for report in state.reports.values())
+    return Folded(record, jsontext.encode(state_json), last_ms, outcomes, refused)
+
+
+def restore(stored: bytes | None, value: bytes) -> Restored:
+    """Absorb a changelog record into what is stored; a stale writer may have written it, so it never just wins."""
+    try:
+        theirs_json = jsontext.decode(value)["state"]
+        theirs = state_from_json(theirs_json)
+    except (jsontext.NotJsonError, KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise NotASessionRecordError(f"no session record: {exc!r}") from exc
+    if stored is None:
+        return Restored(jsontext.encode(theirs_json), says_more=False)
+    mine = _stored_state(stored)
+    united = unite(mine, theirs)
+    return Restored(jsontext.encode(state_to_json(united)), says_more=united != theirs)
+
+
+def record_of_stored(key: bytes, stored: bytes) -> bytes:
+    """The record that says all that is stored: what restoring republishes."""
+    return session_record(key, _stored_state(stored))[0]
+
+
+def session_record(key: bytes, state: SessionState) -> tuple[bytes, dict[str, Any]]:
+    """The value of `tccc.sessions` for a state, and the state's JSON within it."""
+    document = project(*parse_session_key(key), state)
+    state_json = state_to_json(state)
+    record = {
+        "schema_version": SESSION_SCHEMA_VERSION,
+        "version": str(document.version),
+        "session": document.public(),
+        "state": state_json,
+    }
+    return jsontext.encode(record), state_json
+
+
+def _fold_while_it_fits(key: bytes, state: SessionState, events: Sequence[NormalizedEvent]) -> Folded:
+    """The rare batch whose record would not fit its topic: event by event, refusing what makes it too large."""
+    outcomes: list[Outcome] = []
+    refused: list[NormalizedEvent] = []
+    record: bytes | None = None
+    before = state
+    for event in events:
+        absorbed = absorb(state, event)
+        outcome = absorbed.outcome
+        if absorbed.state != state:
+            candidate, _ = session_record(key, absorbed.state)
+            if len(candidate) > RECORD_BYTES_MAX:
+                outcome = Outcome.REFUSED
+            else:
+                state, record = absorbed.state, candidate
+        outcomes.append(outcome)
+        if outcome is Outcome.REFUSED:
+            refused.append(event)
+    if record is None or state == before:
+        return Folded(None, None, 0, outcomes, refused)
+    last_ms = max(report.last_ms for report in state.reports.values())
+    return Folded(record, jsontext.encode(state_to_json(state)), last_ms, outcomes, refused)
+
+
+def _stored_state(stored: bytes) -> SessionState:
+    return state_from_json(jsontext.decode(stored))

@@ -1,0 +1,148 @@
+"""Overrides of Faust's consumer: one class per defect of faust-streaming 0.15.3 (faust.md part 1)."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import aiokafka
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from typing_extensions import override
+
+FETCH_WAIT_MS = 100
+
+
+class FrozenFetchThread(driver.AIOKafkaConsumerThread):
+    """Row 3: `faust/transport/drivers/aiokafka.py` `_fetch_records` hands aiokafka the *live* set of partitions.
+
+    A fetch begun before a rebalance drains the new assignment with it, and a set emptied meanwhile means "all
+    partitions" to aiokafka. Here the set is frozen, one lock stands around fetches and both kinds of seek, and what an
+    older generation fetched is dropped (the new one seeks, under the same lock, before it resumes).
+
+    It also waits 100 ms for a fetch where upstream has a fixed 1,500 ms (`_create_worker_consumer`): a fetch for idle
+    partitions blocks the one connection, so that is a fault of latency.
+    """
+
+    _fetch_lock: asyncio.Lock | None = None
+
+    @override
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001  (read by aiokafka when it starts)
+        return consumer
+
+    @override
+    async def _fetch_records(
+        self,
+        consumer: aiokafka.AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> Mapping[TP, list[Any]]:
+        partitions = set(active_partitions or ())
+        if not partitions or not self.consumer.flow_active:
+            return {}
+        generation = self.app.consumer_generation_id
+        async with self._lock():
+            records: Mapping[TP, list[Any]] = await super()._fetch_records(
+                consumer, partitions, timeout=timeout, max_records=max_records
+            )
+        return records if self.app.consumer_generation_id == generation else {}
+
+    @override
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        return await self.call_thread(self._seek_to_committed_locked)  # type: ignore[no-any-return]
+
+    async def _seek_to_committed_locked(self) -> Mapping[TP, int]:
+        async with self._lock():
+            return await self._ensure_consumer().seek_to_committed()  # type: ignore[no-any-return]
+
+    @override
+    async def _seek_wait(self, consumer: aiokafka.AIOKafkaConsumer, partitions: Mapping[TP, int]) -> None:
+        async with self._lock():
+            await super()._seek_wait(consumer, partitions)
+
+    def _lock(self) -> asyncio.Lock:
+        # Made on the consumer thread's loop, where all three callers run.
+        if self._fetch_lock is None:
+            self._fetch_lock = asyncio.Lock()
+        return self._fetch_lock
+
+
+class FrozenFetches(driver.Consumer):
+    """Puts `FrozenFetchThread` in the place of Faust's."""
+
+    @override
+    def _new_consumer_thread(self) -> FrozenFetchThread:
+        return FrozenFetchThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class SeeksUncommitted(driver.Consumer):
+    """Row 2: `aiokafka/consumer/consumer.py` `seek_to_committed` (`offset > 0`) behind `Consumer.perform_seek`.
+
+    A partition without a commit is not rewound, so what a rebalance dropped at its start is gone. Seek it to its
+    earliest offset.
+    """
+
+    @override
+    async def perform_seek(self) -> None:
+        await super().perform_seek()
+        uncommitted = [
+            tp for tp in self.assignment() if not self._is_changelog_tp(tp) and not self._read_offset.get(tp)
+        ]
+        if uncommitted:
+            earliest = await self.earliest_offsets(*uncommitted)
+            await self.seek_wait({TP(tp.topic, tp.partition): offset for tp, offset in earliest.items()})
+
+    def source_positions(self) -> dict[TP, int]:
+        """Where every assigned source partition is read from next."""
+        return {
+            TP(tp.topic, tp.partition): self._read_offset.get(tp) or 0
+            for tp in self.assignment()
+            if not self._is_changelog_tp(tp)
+        }
+
+
+class KeepsPaused(driver.Consumer):
+    """Row 7: `faust/transport/consumer.py` `on_buffer_drop` re-activates a partition that was paused meanwhile."""
+
+    @override
+    def on_buffer_drop(self, tp: TP) -> None:
+        if tp in self._paused_partitions:
+            self._buffered_partitions.discard(tp)
+            return
+        super().on_buffer_drop(tp)
+
+
+class AcksOwnGeneration(driver.Consumer):
+    """Row 6: `faust/streams.py` acks events of an old generation that it skips, and so moves the commit.
+
+    Such a record will be read again, so its ack must not count.
+    """
+
+    @override
+    def ack(self, message: Any) -> bool:
+        if message.generation_id != self.app.consumer_generation_id:
+            message.acked = True
+            self._unacked_messages.discard(message)
+            return False
+        return bool(super().ack(message))
+
+
+class SafeConsumer(FrozenFetches, SeeksUncommitted, KeepsPaused, AcksOwnGeneration, driver.Consumer):
+    """All answers together."""
+
+
+class IdempotentProducer(driver.Producer):
+    """Row 9, its settings: `faust/transport/drivers/aiokafka.py` offers no idempotence without transactions."""
+
+    @override
+    def _settings_extra(self) -> Mapping[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+
+class SafeTransport(driver.Transport):
+    """Faust's transport with the consumer and the producer of this folder."""
+
+    Consumer = SafeConsumer
+    Producer = IdempotentProducer

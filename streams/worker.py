@@ -1,0 +1,240 @@
+"""The thin shell around the core: one Faust app, one agent over the three event topics, one table.
+
+Its one rule: nothing leaves the agent's body. Every event ends in a published session, a dead letter that is
+acknowledged, or the end of the process with offsets uncommitted. The datum goes on to `tccc.sessions`.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import faust
+import structlog
+from faust.types import EventT
+
+from schemas import topics
+from schemas.dead_letter import DeadLetter, Reason, Stage
+from schemas.events import RAW_HEADER, NormalizedEvent, NotAnEventError, decode_event
+from streams import metrics
+from streams.core.fold import fold, record_of_stored, restore
+from streams.engine.consumer import SafeTransport
+from streams.engine.guard import ContiguityGuard
+from streams.engine.halt import exit_for_restart, halt
+from streams.engine.recovery import SafeTableManager
+from streams.engine.table import SEND_SECONDS_MAX, Entry, SessionTable
+
+log = structlog.get_logger(__name__)
+
+MIB = 1024 * 1024
+BATCH_EVENTS_MAX = 500
+BATCH_WITHIN_SECONDS = 0.05
+BATCH_STUCK_SECONDS = 5.0
+"""A batch that waits longer for its acknowledgement makes the worker not ready."""
+UNUSABLE_IN_A_ROW_MAX = 1000
+"""This many unusable events one after another are no bad luck: a bad deploy must not route everything to the bin."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """What a worker needs to know. `faust_broker` and `credentials` are what Faust calls them."""
+
+    faust_broker: str
+    topic_prefix: str
+    partitions: int
+    state_dir: Path
+    instance_id: str
+    now: Callable[[], datetime]
+    store: str = "rocksdb"
+    credentials: Any = None
+    group_suffix: str = "worker"
+
+    @property
+    def group_id(self) -> str:
+        """The consumer group, and Faust's app id."""
+        return f"{self.topic_prefix}{self.group_suffix}"
+
+
+class SafeApp(faust.App):
+    """Faust's app, with the guard that recovery and the agent share."""
+
+    guard: ContiguityGuard
+
+
+@dataclass(slots=True)
+class Worker:
+    """A built worker: the Faust app and what can be asked of it."""
+
+    app: SafeApp
+    table: SessionTable
+    options: WorkerOptions
+    unusable_in_a_row: int = 0
+    busy_since: float | None = None
+    background: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    @property
+    def not_ready_because(self) -> str | None:
+        """Why the worker is not ready, in a sentence; None when it is."""
+        if not self.app.tables.actives_ready or self.app.in_recovery:
+            return "waiting for its partitions and restoring their sessions"
+        if self.busy_since is not None and time.monotonic() - self.busy_since > BATCH_STUCK_SECONDS:
+            return "waiting for Kafka to acknowledge a batch"
+        return None
+
+
+def build_worker(options: WorkerOptions) -> Worker:
+    """Build the app. Import and construction touch neither network nor disk beyond the state directory."""
+    app = SafeApp(
+        options.group_id,
+        broker=options.faust_broker,
+        broker_credentials=options.credentials,
+        datadir=str(options.state_dir),
+        store="rocksdb://" if options.store == "rocksdb" else "memory://",
+        key_serializer="raw",
+        value_serializer="raw",
+        topic_partitions=options.partitions,
+        topic_allow_declare=False,  # Faust's own creation uses a request that Kafka 4 dropped; `topics apply` creates
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        stream_wait_empty=True,  # row 12 of faust.md: False loses the message in flight on SIGTERM
+        stream_buffer_maxsize=4096,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=options.instance_id,
+        consumer_max_fetch_size=4 * MIB,
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=3.0,
+        broker_rebalance_timeout=30.0,
+        broker_commit_interval=0.5,
+        producer_acks=-1,
+        producer_linger=0.002,
+        producer_compression_type="lz4",
+        producer_max_batch_size=MIB,
+        producer_max_request_size=topics.MESSAGE_BYTES_MAX + MIB,
+        web_enabled=False,
+        TableManager=SafeTableManager,
+    )
+    app.guard = ContiguityGuard()
+    app.transport = SafeTransport(app.conf.broker_consumer, app)
+    sources = app.topic(
+        *[topic.name(options.topic_prefix) for topic in topics.EVENT_TOPICS],
+        key_serializer="raw",
+        value_serializer="raw",
+        key_type=bytes,
+        value_type=bytes,
+        allow_empty=True,
+    )
+    changelog = app.topic(
+        topics.SESSIONS.name(options.topic_prefix),
+        compacting=True,
+        partitions=options.partitions,
+        key_serializer="raw",
+        value_serializer="raw",
+        key_type=bytes,
+        value_type=bytes,
+        acks=False,  # the consumer's side: compaction leaves gaps
+        allow_empty=True,
+    )
+    table = SessionTable(
+        app,
+        name="sessions",
+        partitions=options.partitions,
+        key_type=bytes,
+        value_type=bytes,
+        changelog_topic=changelog,
+        options=ROCKSDB_OPTIONS.copy() if options.store == "rocksdb" else None,
+        restore=restore,
+        record_of_stored=record_of_stored,
+    )
+    app.tables.add(table)
+    worker = Worker(app=app, table=table, options=options)
+
+    @app.agent(sources, concurrency=1, name=f"{options.group_id}.sessions")
+    async def sessions(stream: Any) -> None:
+        async for events in stream.take_events(BATCH_EVENTS_MAX, within=BATCH_WITHIN_SECONDS):
+            try:
+                await absorb_batch(worker, events)
+            except BaseException as exc:
+                log.exception("batch_failed")
+                exit_for_restart("a batch failed", problem=repr(exc))
+
+    @app.task  # type: ignore[untyped-decorator]  # Faust types no decorators
+    async def start_background() -> None:
+        for service in worker.background:
+            await service()
+
+    return worker
+
+
+ROCKSDB_OPTIONS: dict[str, Any] = {
+    # Faust's defaults (a 2 GiB cache and 64 MiB buffers for each partition) are meant for one table on a large machine.
+    "driver": "rocksdict",
+    "write_buffer_size": 8 * MIB,
+    "block_cache_size": 16 * MIB,
+    "target_file_size_base": 32 * MIB,
+}
+
+
+async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
+    """Decode, fold, publish, await, store. Returning acknowledges the batch."""
+    worker.busy_since = time.monotonic()
+    admitted = worker.app.guard.admit(events, worker.app.consumer_generation_id)
+    usable: dict[tuple[int, bytes], list[tuple[EventT[Any], NormalizedEvent]]] = {}
+    letters: list[DeadLetter] = []
+    for event in admitted:
+        try:
+            decoded = decode_event(event.message.key, event.message.value)
+        except NotAnEventError as exc:
+            letters.append(_letter(worker, event, Reason.UNDECODABLE, str(exc)))
+            worker.unusable_in_a_row += 1
+            continue
+        worker.unusable_in_a_row = 0
+        usable.setdefault((event.message.partition, decoded.key), []).append((event, decoded))
+    if worker.unusable_in_a_row >= UNUSABLE_IN_A_ROW_MAX:
+        halt("too many unusable events in a row: is something else writing to our topics?")
+    entries: list[Entry] = []
+    for (partition, key), pairs in usable.items():
+        folded = fold(key, worker.table.stored(partition, key), [decoded for _, decoded in pairs])
+        for outcome in folded.outcomes:
+            metrics.EVENTS_ABSORBED.labels(outcome.value).inc()
+        refused = {id(decoded) for decoded in folded.refused}
+        letters += [
+            _letter(worker, event, Reason.BOUND_EXCEEDED, "the session holds as many reports as it may")
+            for event, decoded in pairs
+            if id(decoded) in refused
+        ]
+        if folded.record is not None and folded.stored is not None:
+            entries.append(Entry(partition, key, folded.record, folded.stored))
+    await _publish_letters(worker, letters)
+    await worker.table.write(entries)
+    metrics.SESSIONS_PUBLISHED.inc(len(entries))
+    metrics.BATCH_SECONDS.observe(time.monotonic() - worker.busy_since)
+    worker.busy_since = None
+
+
+async def _publish_letters(worker: Worker, letters: list[DeadLetter]) -> None:
+    """Letters are durable before their events are acknowledged."""
+    if not letters:
+        return
+    topic = topics.DEAD_LETTERS.name(worker.options.topic_prefix)
+    producer = cast("Any", worker.app.producer)._producer  # noqa: SLF001  (Faust's own send has no awaitable acknowledgement)
+    for letter in letters:
+        await asyncio.wait_for(
+            producer.send_and_wait(topic, letter.encoded(), key=letter.dead_letter_id.encode()), SEND_SECONDS_MAX
+        )
+        metrics.DEAD_LETTERS.labels(letter.reason.value).inc()
+
+
+def _letter(worker: Worker, event: EventT[Any], reason: Reason, detail: str) -> DeadLetter:
+    message = event.message
+    raw = dict(message.headers or {}).get(RAW_HEADER)
+    return DeadLetter.of(
+        Stage.ABSORB,
+        reason,
+        detail,
+        raw=(message.value or b"") if raw is None else raw,
+        occurred_at=worker.options.now(),
+        origin=(message.topic, message.partition, message.offset),
+    )
