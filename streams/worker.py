@@ -238,3 +238,19 @@ def _letter(worker: Worker, event: EventT[Any], reason: Reason, detail: str) -> 
         occurred_at=worker.options.now(),
         origin=(message.topic, message.partition, message.offset),
     )
+
+
+def run_worker(worker: Worker) -> int:
+    """Run until SIGTERM or SIGINT; the exit status. The loop's policy must be set before."""
+    runner = faust.Worker(
+        worker.app,
+        quiet=True,
+        redirect_stdouts=False,
+        override_logging=False,  # the caller has set up the logs
+        loglevel="WARN",
+    )
+    try:
+        runner.execute_from_commandline()
+    except SystemExit as exc:
+        return exc.code if isinstance(exc.code, int) else 1
+    return 0
