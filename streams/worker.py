@@ -250,7 +250,6 @@ def run_worker(worker: Worker) -> int:
         loglevel="WARN",
     )
     try:
-        runner.execute_from_commandline()
+        runner.execute_from_commandline()  # ends with SystemExit
     except SystemExit as exc:
         return exc.code if isinstance(exc.code, int) else 1
-    return 0

@@ -1,0 +1,57 @@
+"""The root command, and how errors end: one sentence on standard error, and the status of contract.md part 2."""
+
+import sys
+from typing import Annotated
+
+import typer
+from aiokafka.errors import KafkaError
+
+from callweave import __version__
+from callweave.broker.jars import BrokerUnavailable
+from callweave.cli import looking, operating, running, trying
+from callweave.cli.common import MISUSED, WRONG, say
+from callweave.settings import MisconfiguredError
+from callweave.simulator.faults import FaultError
+from callweave.simulator.ledger import LedgerError
+from callweave.simulator.run import SimulationError
+from sinks.sink import MisconfiguredError as SinkMisconfiguredError
+from sinks.sink import QueryRefusedError, SinkUnavailableError
+
+app = typer.Typer(
+    name="callweave",
+    help="Turns Tencent Cloud Contact Center data pushes into warehouse tables that people can trust.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+running.register(app)
+operating.register(app)
+looking.register(app)
+trying.register(app)
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Options of the program itself."""
+    if version:
+        typer.echo(f"callweave {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app(standalone_mode=True)
+    except (MisconfiguredError, SinkMisconfiguredError, FaultError, SimulationError, LedgerError) as exc:
+        _end(str(exc), MISUSED)
+    except (SinkUnavailableError, QueryRefusedError, BrokerUnavailable) as exc:
+        _end(str(exc), WRONG)
+    except KafkaError as exc:
+        _end(f"Kafka does not answer: {exc}; check CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS, or `callweave doctor`", WRONG)
+
+
+def _end(sentence: str, status: int) -> None:
+    say(f"callweave: {sentence}")
+    sys.exit(status)

@@ -1,0 +1,164 @@
+"""Commands to try it and to prove it: `simulate`, `verify`, `demo`."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from callweave.cli.common import (
+    WRONG,
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    err,
+    print_json,
+    print_table,
+    say,
+    settings_of,
+)
+from callweave.simulator import FAULTS, SimulationOptions, SimulationReport, parse_faults
+from callweave.simulator import Progress as SimulationProgress
+from callweave.simulator import simulate as run_simulation
+
+PLAIN_PROGRESS_STEPS = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(simulate)
+    app.command()(verify)
+    app.command()(demo)
+
+
+def simulate(
+    url: Annotated[str, typer.Option("--url", help="The push address, as in TCCC's console.")] = "",
+    sessions: Annotated[int, typer.Option(min=1, help="How many sessions to invent.")] = 200,
+    days: Annotated[int, typer.Option(min=1, help="Over how many days before now.")] = 3,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Pushes a second at most.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed invents the same sessions.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(metavar="NAME=RATE", help="See --list-faults.")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="Where to leave what was sent: the truth for `verify`.")] = None,
+    again: Annotated[Path | None, typer.Option(help="Push this ledger again, shuffled, under new UUIDs.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Pushes under way at a time.")] = 16,
+    retry_pause: Annotated[float, typer.Option(min=0, help="Seconds before an unanswered push comes again.")] = 1.0,
+    user: Annotated[str | None, typer.Option(help="Basic auth: the user.")] = None,
+    password: Annotated[str | None, typer.Option(help="Basic auth: the password.", envvar="SIMULATE_PASSWORD")] = None,
+    list_faults: Annotated[bool, typer.Option("--list-faults", help="Show every fault and exit.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Push calls as TCCC would, with its retries and its faults. The ledger is what was sent, and the truth."""
+    if list_faults:
+        print_table(["fault", "what it does"], list(FAULTS.items()))
+        return
+    if not url:
+        raise typer.BadParameter("say where to push: --url http://127.0.0.1:8080/tccc/push", param_hint="--url")
+    options = SimulationOptions(
+        url=url,
+        sessions=sessions,
+        days=days,
+        seed=seed,
+        faults=parse_faults(fault or []),
+        ledger=ledger,
+        again=again,
+        rate=rate,
+        concurrency=concurrency,
+        retry_pause_seconds=retry_pause,
+        user=user,
+        password=password,
+    )
+    report = asyncio.run(simulate_visibly(options))
+    if as_json:
+        print_json({name: getattr(report, name) for name in SimulationReport.__dataclass_fields__})
+    else:
+        for line in report_lines(report):
+            print(line)
+    raise typer.Exit(WRONG if report.given_up else 0)
+
+
+def verify(
+    ledger: Annotated[Path, typer.Option(help="The ledger of `simulate`.", exists=True, dir_okay=False)],
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the warehouse with a ledger; print each difference, exit status 1 on any."""
+    from callweave.reading import open_questions
+    from callweave.verify import compare
+
+    with open_questions(settings_of(config, data)) as questions:
+        verification = compare(ledger, lambda statement: questions.ask(statement).dicts())
+    if as_json:
+        differences = [
+            {"kind": difference.kind, "key": difference.key, "message": difference.message}
+            for difference in verification.differences
+        ]
+        print_json({"ok": verification.ok, "differences": differences})
+    else:
+        for line in verification.lines():
+            print(line)
+    raise typer.Exit(0 if verification.ok else WRONG)
+
+
+def demo(
+    sessions: Annotated[int, typer.Option(min=1, help="How many sessions to push.")] = 2000,
+    seed: Annotated[int, typer.Option(help="The same seed invents the same sessions.")] = 2020,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Start everything, push calls with every kind of trouble, and prove that the warehouse has them all."""
+    from callweave.demo import run_demo
+
+    settings = settings_of(config, data or Path("callweave-demo"), role="demo")
+    raise typer.Exit(asyncio.run(run_demo(settings, config=config, sessions=sessions, seed=seed)))
+
+
+async def simulate_visibly(options: SimulationOptions) -> SimulationReport:
+    """Simulate with a progress bar on a terminal, plain lines otherwise; Ctrl-C leaves the ledger of what was sent."""
+    task = asyncio.ensure_future(_with_progress(options))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        where = f"; the ledger {options.ledger} tells of what was sent" if options.ledger else ""
+        say(f"interrupted{where}")
+        raise typer.Exit(WRONG) from None
+
+
+def report_lines(report: SimulationReport) -> list[str]:
+    """What a run did, for people."""
+    answers = ", ".join(f"{count} {answer}" for answer, count in report.answers.items())
+    lines = [
+        f"{report.sessions} sessions, {report.pushes} pushes (seed {report.seed}) in {report.elapsed_seconds:.1f} s",
+        f"{report.deliveries} deliveries: {report.retries} retries, {report.redeliveries} though answered; {answers}",
+        f"{report.useless} useless pushes, {report.withheld} withheld, {report.given_up} given up",
+    ]
+    if report.latency_p50_ms is not None:
+        lines.append(
+            f"answers took p50 {report.latency_p50_ms:.1f} ms, p95 {report.latency_p95_ms:.1f} ms, "
+            f"p99 {report.latency_p99_ms:.1f} ms"
+        )
+    return lines
+
+
+async def _with_progress(options: SimulationOptions) -> SimulationReport:
+    if not err.is_terminal:
+        shown = 0
+
+        def tell(progress: SimulationProgress) -> None:
+            nonlocal shown
+            step = progress.pushes_settled * PLAIN_PROGRESS_STEPS // max(1, progress.pushes_total)
+            if step > shown:
+                shown = step
+                say(f"pushed {progress.pushes_settled} of {progress.pushes_total}")
+
+        return await run_simulation(options, tell)
+    columns = (TextColumn("pushing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("pushing", total=None)
+        return await run_simulation(
+            options,
+            lambda progress: bar.update(task, completed=progress.pushes_settled, total=progress.pushes_total),
+        )

@@ -1,0 +1,147 @@
+"""`callweave demo`: everything on one machine, calls with every kind of trouble, and the proof that none was lost.
+
+It runs the same `callweave up` that users run, as a process of its own, and looks at it from outside.
+"""
+
+import asyncio
+import os
+import shutil
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from callweave.child import die_with_parent
+from callweave.cli.common import print_table, say
+from callweave.cli.trying import report_lines, simulate_visibly
+from callweave.kafka import bootstrap_servers
+from callweave.reading import open_questions
+from callweave.settings import MisconfiguredError, Settings
+from callweave.simulator import SimulationOptions
+from callweave.standing import look, wait_idle
+from callweave.verify import compare
+
+TROUBLE = {
+    "retry": 0.10,
+    "repush": 0.03,
+    "shuffle": 1.0,
+    "withhold": 0.02,
+    "useless": 0.01,
+    "missing_header": 0.02,
+    "numbers_as_text": 0.02,
+    "unknown_fields": 0.02,
+    "epoch_record_id": 0.03,
+    "gzip": 0.02,
+}
+READY_SECONDS_MAX = 300.0
+IDLE_SECONDS_MAX = 120.0
+STOP_SECONDS_MAX = 120.0
+MARK = ".callweave-demo"
+
+LATER = """\
+Look for yourself (everything is in {data}):
+  {program} up --data {data}          starts it again; then, beside it:
+  {program} sql --data {data} "select * from sessions limit 5"
+  {program} sql --data {data} "select * from missing_recordings"
+  {program} status --data {data}
+  {program} session --data {data} {example}
+  {program} dead-letters list --data {data}
+To point TCCC at your own: README.md, "Point TCCC at it"."""
+
+
+async def run_demo(settings: Settings, *, config: Path | None, sessions: int, seed: int) -> int:
+    """Run it; 0 only if the warehouse agrees with what was sent."""
+    if settings.warehouse.url is not None:
+        raise MisconfiguredError("the demo makes its own warehouse: unset CALLWEAVE_WAREHOUSE__URL")
+    _prepare(settings.data_dir)
+    ledger = settings.data_dir / "ledger.jsonl"
+    started = time.monotonic()
+    async with _running_up(settings, config) as url:
+        say(f"ready after {time.monotonic() - started:.0f} s; pushing {sessions} sessions to {url}")
+        receiver = settings.receiver
+        report = await simulate_visibly(
+            SimulationOptions(
+                url=url,
+                sessions=sessions,
+                seed=seed,
+                faults=TROUBLE,
+                ledger=ledger,
+                user=receiver.username,
+                password=receiver.password.get_secret_value() if receiver.password else None,
+            )
+        )
+        for line in report_lines(report):
+            say(line)
+        with_broker = _with_broker(settings)
+        pending = await wait_idle(with_broker, IDLE_SECONDS_MAX)
+        if pending is not None:
+            say(f"not everything arrived within {IDLE_SECONDS_MAX:g} s: {pending}")
+            return 1
+        return await asyncio.to_thread(_show, with_broker, ledger, report.given_up)
+
+
+def _show(settings: Settings, ledger: Path, given_up: int) -> int:
+    """What arrived against what was sent, the numbers, and where to look next."""
+    standing = look(settings)
+    with open_questions(settings) as questions:
+        verification = compare(ledger, lambda statement: questions.ask(statement).dicts())
+        numbers = questions.ask(KPI_SQL)
+        example = questions.ask("select sdk_app_id, session_id from sessions where leg_count > 1 limit 1").rows
+    print()
+    for line in verification.lines():
+        print(line)
+    p50, p95 = standing.freshness_seconds.get("p50"), standing.freshness_seconds.get("p95")
+    if p50 is not None and p95 is not None:
+        print(f"freshness, from the receiver's acknowledgement to the committed row: p50 {p50:.2f} s, p95 {p95:.2f} s")
+    print()
+    print_table(numbers.columns, numbers.rows, title="kpi_daily")
+    print()
+    named = f"{example[0][0]} {example[0][1]}" if example else "SDK_APP_ID SESSION_ID"
+    program = "callweave" if shutil.which("callweave") else ".venv/bin/callweave"
+    print(LATER.format(data=settings.data_dir, program=program, example=named))
+    return 0 if verification.ok and not given_up else 1
+
+
+KPI_SQL = "select * from kpi_daily order by 1, 2"
+
+
+def _prepare(data_dir: Path) -> None:
+    """An empty directory, so that the demo always shows the same; only one that a demo made is emptied."""
+    if data_dir.exists() and any(data_dir.iterdir()):
+        if not (data_dir / MARK).exists():
+            raise MisconfiguredError(f"{data_dir} holds something that no demo made: choose an empty --data directory")
+        shutil.rmtree(data_dir)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    (data_dir / MARK).touch()
+
+
+@asynccontextmanager
+async def _running_up(settings: Settings, config: Path | None) -> AsyncIterator[str]:
+    """`callweave up` as a process of its own; the push address."""
+    command = [sys.executable, "-m", "callweave", "up", "--data", str(settings.data_dir)]
+    if config is not None:
+        command += ["--config", str(config)]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env={"CALLWEAVE_RECEIVER__PORT": "0", "CALLWEAVE_LOG__LEVEL": "warning", **os.environ},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=die_with_parent(),
+    )
+    assert process.stdout is not None
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), READY_SECONDS_MAX)
+        if not line.startswith(b"ready "):
+            raise MisconfiguredError("`callweave up` did not become ready: the lines above say why")
+        yield line.decode().split(" ", 1)[1].strip()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await asyncio.wait_for(process.wait(), STOP_SECONDS_MAX)
+
+
+def _with_broker(settings: Settings) -> Settings:
+    kafka = settings.kafka.model_copy(update={"bootstrap_servers": bootstrap_servers(settings)})
+    return settings.model_copy(update={"kafka": kafka})

@@ -1,0 +1,131 @@
+"""`callweave doctor`: one line for each thing that must hold, and how to mend it where it does not."""
+
+import asyncio
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aiokafka.errors import KafkaError
+
+from callweave.kafka import admin_client, client_options
+from callweave.reading import open_questions
+from callweave.settings import MisconfiguredError, Settings
+from callweave.standing import look
+from callweave.topics import check_topics
+from sinks.sink import MisconfiguredError as SinkMisconfiguredError
+from sinks.sink import QueryRefusedError, SinkUnavailableError
+
+FREE_BYTES_MIN = 1024**3
+CLOCK_SECONDS_MAX = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check and what it found."""
+
+    check: str
+    is_ok: bool
+    finding: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Run every check; none of them changes anything."""
+    return [_guarded(check, settings) for check in _CHECKS] + list(_running(settings))
+
+
+def _guarded(check: Callable[[Settings], Finding], settings: Settings) -> Finding:
+    name = (check.__doc__ or "").rstrip(".")
+    try:
+        return check(settings)
+    except (MisconfiguredError, SinkMisconfiguredError, SinkUnavailableError, QueryRefusedError) as exc:
+        return Finding(name, False, str(exc))
+    except (KafkaError, OSError) as exc:
+        return Finding(name, False, f"Kafka does not answer ({exc}): check CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS")
+
+
+def _broker(settings: Settings) -> Finding:
+    """Broker."""
+
+    async def ask() -> int:
+        async with admin_client(settings) as admin:
+            return len((await admin.describe_cluster())["brokers"])
+
+    brokers = asyncio.run(ask())
+    factor = settings.kafka.replication_factor
+    if factor > brokers:
+        return Finding(
+            "broker", False, f"{brokers} brokers cannot hold {factor} replicas: set CALLWEAVE_KAFKA__REPLICATION_FACTOR"
+        )
+    safe = factor >= 3
+    worth = (
+        "an acknowledged push outlives the loss of a machine"
+        if safe
+        else "one replica: a power cut can take the last moments"
+        if factor == 1
+        else f"{factor} replicas: losing a machine can take the last moments"
+    )
+    return Finding("broker", True, f"{client_options(settings)['bootstrap_servers']}, {brokers} brokers; {worth}")
+
+
+def _topics(settings: Settings) -> Finding:
+    """Topics."""
+    findings = asyncio.run(check_topics(settings))
+    problems = [f"{finding.name} {finding.problem}" for finding in findings if finding.problem]
+    if problems:
+        return Finding("topics", False, "; ".join(problems))
+    return Finding("topics", True, f"{len(findings)} as they must be, {settings.kafka.partitions} partitions each")
+
+
+def _warehouse(settings: Settings) -> Finding:
+    """Warehouse."""
+    with open_questions(settings) as questions:
+        count = questions.ask("select count(*) from sessions").rows[0][0]
+    return Finding("warehouse", True, f"answers, {count} sessions")
+
+
+def _clock(settings: Settings) -> Finding:
+    """Clock."""
+    # Nobody answers with a time of day before credentials for the API are set; a wrong clock is looked for where it
+    # would hurt, in receipts that lie in the future.
+    with open_questions(settings) as questions:
+        latest = questions.ask("select max(last_received_at) as latest from sessions").rows[0][0]
+    ahead = (datetime.fromisoformat(latest) - datetime.now(UTC)).total_seconds() if latest else 0.0
+    if ahead > CLOCK_SECONDS_MAX:
+        return Finding("clock", False, f"pushes were received {ahead:.0f} s in the future: set this clock right")
+    return Finding("clock", True, "no receipt lies in the future")
+
+
+def _disk(settings: Settings) -> Finding:
+    """Disk."""
+    place = settings.data_dir if settings.data_dir.exists() else settings.data_dir.absolute().parent
+    free = shutil.disk_usage(place).free
+    if free < FREE_BYTES_MIN:
+        return Finding("disk", False, f"{free // 2**20} MiB free under {settings.data_dir}: make room")
+    return Finding("disk", True, f"{free // 2**30} GiB free under {settings.data_dir}")
+
+
+def _credentials(settings: Settings) -> Finding:
+    """Credentials."""
+    receiver = settings.receiver
+    if receiver.auth == "none" and receiver.url_token is None:
+        is_local = receiver.host in ("127.0.0.1", "localhost", "::1")
+        return Finding(
+            "credentials",
+            is_local,
+            "anybody who finds the push address may push: set CALLWEAVE_RECEIVER__AUTH=basic or "
+            "CALLWEAVE_RECEIVER__URL_TOKEN" + (" before it is public" if is_local else ""),
+        )
+    return Finding("credentials", True, f"auth {receiver.auth}{', URL token' if receiver.url_token else ''}")
+
+
+def _running(settings: Settings) -> Iterator[Finding]:
+    try:
+        standing = look(settings)
+    except MisconfiguredError:
+        return
+    for role in standing.roles:
+        yield Finding(role.role, role.ready, "ready" if role.ready else str(role.reason))
+
+
+_CHECKS = (_broker, _topics, _warehouse, _clock, _disk, _credentials)

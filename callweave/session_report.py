@@ -1,0 +1,155 @@
+"""`callweave session`: everything known of one call, from the session topic (what came) and the warehouse (rows)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.partitioner import DefaultPartitioner
+
+from callweave.kafka import admin_client, end_offsets, partitions_of, plain_consumer
+from callweave.reading import Questions, open_questions
+from callweave.settings import Settings
+from schemas import jsontext
+from schemas.columns import LEGS, RECORDINGS, SESSIONS, VOICEMAILS, Table
+from schemas.events import session_key
+from schemas.models import instant_of_ms, instant_text
+from schemas.topics import MESSAGE_BYTES_MAX
+from schemas.topics import SESSIONS as SESSIONS_TOPIC
+from sinks.sink import QueryRefusedError, SinkUnavailableError
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReport:
+    """What the topic and the warehouse know."""
+
+    sdk_app_id: int
+    session_id: str
+    published: dict[str, Any] | None
+    rows: dict[str, list[dict[str, Any]]]
+    warehouse_problem: str | None = None
+    reports: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anybody knows the session."""
+        return self.published is not None or bool(self.rows.get("sessions"))
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "sdk_app_id": self.sdk_app_id,
+            "session_id": self.session_id,
+            "reports": self.reports,
+            "published": self.published,
+            "rows": self.rows,
+            "warehouse_problem": self.warehouse_problem,
+        }
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        yield f"session {self.session_id} of {self.sdk_app_id}"
+        if not self.is_known:
+            yield "nothing is known of it: nothing was pushed, or it is still on its way (`callweave status`)"
+            return
+        yield from self._report_lines()
+        row = next(iter(self.rows.get("sessions", [])), None)
+        if row is None:
+            yield f"not in the warehouse yet{f': {self.warehouse_problem}' if self.warehouse_problem else ''}"
+        else:
+            behind = self.published is not None and self.published["version"] != str(row["version"])
+            yield f"warehouse: version {row['version']}{' (an older one)' if behind else ''}, loaded {row['loaded_at']}"
+            yield from _filled(row)
+        for table in ("legs", "recordings", "voicemails"):
+            for child in self.rows.get(table, []):
+                yield f"{table}: " + ", ".join(_filled(child))
+        for recording in self.rows.get("recordings", []):
+            if recording["is_expected"] and recording["received_at"] is None and recording["absent_at"] is None:
+                yield f"missing: the {recording['side']}'s recording {recording['recording_id']} has not come"
+
+    def _report_lines(self) -> Iterator[str]:
+        for report in self.reports:
+            times = ", ".join(f"{receipt['received_at']} ({receipt['push_id']})" for receipt in report["receipts"])
+            again = len(report["receipts"]) - 1
+            yield f"report {report['digest'][:8]} {report['kind']} from {report['source']}: {times}" + (
+                f"; received again {again} times" if again else ""
+            )
+
+
+async def report_session(settings: Settings, sdk_app_id: int, session_id: str) -> SessionReport:
+    """Look the session up."""
+    record = await _last_record(settings, session_key(sdk_app_id, session_id))
+    rows: dict[str, list[dict[str, Any]]] = {}
+    problem = None
+    try:
+        with open_questions(settings) as questions:
+            rows = {
+                table.name: _rows(questions, table, sdk_app_id, session_id)
+                for table in (SESSIONS, LEGS, RECORDINGS, VOICEMAILS)
+            }
+    except (SinkUnavailableError, QueryRefusedError) as exc:
+        problem = str(exc)
+    return SessionReport(
+        sdk_app_id=sdk_app_id,
+        session_id=session_id,
+        published=None if record is None else record["session"],
+        rows=rows,
+        warehouse_problem=problem,
+        reports=[] if record is None else _reports(record["state"]),
+    )
+
+
+def _reports(state: dict[str, Any]) -> list[dict[str, Any]]:
+    reports = [
+        {
+            "digest": digest,
+            "kind": report["kind"],
+            "source": report["source"],
+            "payload": report["payload"],
+            "receipts": [
+                {"received_at": instant_text(instant_of_ms(received_ms)), "push_id": push_id}
+                for received_ms, push_id in report["receipts"]
+            ],
+        }
+        for digest, report in state["reports"].items()
+    ]
+    return sorted(reports, key=lambda report: str(report["receipts"][0]["received_at"]))
+
+
+async def _last_record(settings: Settings, key: bytes) -> dict[str, Any] | None:
+    """The newest record of a session: its partition, read from the beginning."""
+    topic = SESSIONS_TOPIC.name(settings.kafka.topic_prefix)
+    newest: bytes | None = None
+    async with (
+        admin_client(settings) as admin,
+        plain_consumer(settings, max_partition_fetch_bytes=MESSAGE_BYTES_MAX) as consumer,
+    ):
+        numbers = [tp.partition for tp in await partitions_of(admin, [topic])]
+        if not numbers:
+            return None
+        partition = TopicPartition(topic, DefaultPartitioner()(key, numbers, numbers))
+        end = (await end_offsets(admin, consumer, [topic]))[topic, partition.partition]
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        while await consumer.position(partition) < end:
+            for records in (await consumer.getmany(timeout_ms=1000)).values():
+                for record in records:
+                    if record.key == key:
+                        newest = record.value
+    return None if newest is None else dict(jsontext.decode(newest))
+
+
+def _rows(questions: Questions, table: Table, sdk_app_id: int, session_id: str) -> list[dict[str, Any]]:
+    quoted = session_id.replace("'", "''")
+    order = ", ".join(table.key)
+    return questions.ask(
+        f"select * from {table.name} where sdk_app_id = {sdk_app_id} and session_id = '{quoted}' order by {order}"  # noqa: S608  (quoted above; the query door only reads)
+    ).dicts()
+
+
+def _filled(row: dict[str, Any]) -> Iterator[str]:
+    return (
+        f"  {name} = {value}"
+        for name, value in row.items()
+        if value is not None and name not in ("sdk_app_id", "session_id", "document_digest")
+    )

@@ -1,0 +1,203 @@
+"""Where the pipeline stands: what waits in Kafka for the worker, what waits for the loader, who runs and is ready."""
+
+import asyncio
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from callweave.kafka import admin_client, end_offsets, group_offsets, plain_consumer
+from callweave.reading import open_questions
+from callweave.runtime import RoleEntry, Runtime
+from callweave.settings import Settings
+from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, SESSIONS
+from sinks.sink import QueryRefusedError, SinkUnavailableError
+
+POLL_SECONDS = 0.2
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True, slots=True)
+class RoleStanding:
+    """One process."""
+
+    role: str
+    pid: int
+    ready: bool
+    reason: str | None
+    admin_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The whole pipeline, now."""
+
+    roles: list[RoleStanding]
+    worker_lag: int | None
+    loader_lag: int | None
+    kafka_problem: str | None
+    warehouse_problem: str | None
+    counts: dict[str, int] = field(default_factory=dict)
+    freshness_seconds: dict[str, float | None] = field(default_factory=dict)
+
+    @property
+    def is_healthy(self) -> bool:
+        """Everything that runs is ready, and Kafka and the warehouse answer."""
+        return not self.kafka_problem and not self.warehouse_problem and all(role.ready for role in self.roles)
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {**asdict(self), "healthy": self.is_healthy}
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        for role in self.roles:
+            readiness = "ready" if role.ready else f"not ready ({role.reason})"
+            yield f"{role.role}: {readiness}, pid {role.pid}, {role.admin_url}"
+        if not self.roles:
+            yield "no role runs on this data directory"
+        yield f"waiting for the worker: {_known(self.worker_lag)} events"
+        yield f"waiting for the loader: {_known(self.loader_lag)} records"
+        yield from filter(None, (self.kafka_problem, self.warehouse_problem))
+        if self.counts:
+            yield "rows: " + ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        p50, p95 = self.freshness_seconds.get("p50"), self.freshness_seconds.get("p95")
+        if p50 is not None and p95 is not None:
+            yield f"freshness, receipt to row: p50 {p50:.2f} s, p95 {p95:.2f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What was not in the warehouse in time."""
+
+    events: int
+    documents: int
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        return f"{self.events} events wait for the worker and {self.documents} records for the loader"
+
+
+def look(settings: Settings) -> Standing:
+    """Ask everybody."""
+    kafka_problem, worker_lag = None, None
+    ends: dict[tuple[str, int], int] = {}
+    try:
+        worker_lag, ends = asyncio.run(_kafka_standing(settings))
+    except (KafkaError, OSError) as exc:
+        kafka_problem = f"Kafka does not answer: {exc}"
+    warehouse_problem, loader_lag, counts = None, None, {}
+    try:
+        positions = loader_positions(settings)
+        loader_lag = _behind(ends, positions)
+        counts = _counts(settings)
+    except (SinkUnavailableError, QueryRefusedError) as exc:
+        warehouse_problem = str(exc)
+    roles = Runtime(settings.data_dir).roles()
+    return Standing(
+        roles=[
+            RoleStanding(name, entry.pid, *ask_readiness(entry), entry.admin_url)
+            for name, entry in sorted(roles.items())
+            if entry.admin_url
+        ],
+        worker_lag=worker_lag,
+        loader_lag=loader_lag if not kafka_problem else None,
+        kafka_problem=kafka_problem,
+        warehouse_problem=warehouse_problem,
+        counts=counts,
+        freshness_seconds=_freshness(roles.get("loader")),
+    )
+
+
+async def wait_idle(settings: Settings, seconds: float) -> Pending | None:
+    """Note where the topics end now; None once all of that is in the warehouse, what is pending when time is up."""
+    deadline = time.monotonic() + seconds
+    prefix = settings.kafka.topic_prefix
+    sources = [topic.name(prefix) for topic in EVENT_TOPICS]
+    results = [SESSIONS.name(prefix), DEAD_LETTERS.name(prefix)]
+    async with admin_client(settings) as admin, plain_consumer(settings) as consumer:
+        noted = await end_offsets(admin, consumer, sources)
+        while events := _behind(noted, await group_offsets(admin, worker_group(settings))):
+            if time.monotonic() >= deadline:
+                return Pending(events, 0)
+            await asyncio.sleep(POLL_SECONDS)
+        # The worker acknowledges its input after its output, so the ends of its output are final for that input.
+        noted = await end_offsets(admin, consumer, results)
+        while True:
+            try:
+                documents = _behind(noted, await asyncio.to_thread(loader_positions, settings))
+            except SinkUnavailableError:
+                documents = sum(noted.values())
+            if not documents:
+                return None
+            if time.monotonic() >= deadline:
+                return Pending(0, documents)
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def worker_group(settings: Settings) -> str:
+    """The worker's consumer group."""
+    return f"{settings.kafka.topic_prefix}worker"
+
+
+def loader_positions(settings: Settings) -> dict[tuple[str, int], int]:
+    """The offsets that stand in the warehouse beside the rows."""
+    with open_questions(settings) as questions:
+        rows = questions.ask("select topic, partition, next_offset from callweave_offsets").rows
+    return {(topic, int(partition)): int(offset) for topic, partition, offset in rows}
+
+
+async def _kafka_standing(settings: Settings) -> tuple[int, dict[tuple[str, int], int]]:
+    prefix = settings.kafka.topic_prefix
+    async with admin_client(settings) as admin, plain_consumer(settings) as consumer:
+        sources = await end_offsets(admin, consumer, [topic.name(prefix) for topic in EVENT_TOPICS])
+        results = await end_offsets(admin, consumer, [SESSIONS.name(prefix), DEAD_LETTERS.name(prefix)])
+        return _behind(sources, await group_offsets(admin, worker_group(settings))), results
+
+
+def _behind(ends: Mapping[tuple[str, int], int], positions: Mapping[tuple[str, int], int]) -> int:
+    return sum(max(0, end - positions.get(partition, 0)) for partition, end in ends.items())
+
+
+def _counts(settings: Settings) -> dict[str, int]:
+    with open_questions(settings) as questions:
+        row = questions.ask(
+            "select (select count(*) from sessions) as sessions, (select count(*) from recordings) as recordings,"
+            " (select count(*) from voicemails) as voicemails,"
+            " (select count(*) from missing_recordings) as missing_recordings,"
+            " (select count(*) from dead_letters) as dead_letters"
+        )
+    return {name: int(value) for name, value in row.dicts()[0].items()}
+
+
+def ask_readiness(entry: RoleEntry) -> tuple[bool, str | None]:
+    """Whether a role is ready, and if not, why."""
+    try:
+        with _direct.open(f"{entry.admin_url}/health/ready", timeout=5) as response:
+            answer = json.load(response)
+    except urllib.error.HTTPError as exc:
+        answer = json.load(exc)
+    except OSError as exc:
+        return False, f"its admin port does not answer: {exc}"
+    return answer["ready"], answer["reason"]
+
+
+def _freshness(loader: RoleEntry | None) -> dict[str, float | None]:
+    if loader is None or loader.admin_url is None:
+        return {}
+    try:
+        with _direct.open(f"{loader.admin_url}/status", timeout=5) as response:
+            answer = json.load(response)
+    except OSError:
+        return {}
+    return {"p50": answer["freshness_p50"], "p95": answer["freshness_p95"]}
+
+
+def _known(lag: int | None) -> str:
+    return "unknown" if lag is None else str(lag)

@@ -1,0 +1,215 @@
+"""`callweave up`: broker (unless one is given), topics, receiver, worker, loader; supervised, and drained at the end.
+
+A role that dies is started again with back-off. A role that halts on purpose, or that cannot work as it is configured,
+is not, and says why. Children never outlive this process. Nothing that was answered is lost when it stops early: what
+is pending stays in Kafka and goes on with the next start.
+"""
+
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiokafka.errors import KafkaError
+
+from callweave.broker.local import LocalBroker
+from callweave.child import die_with_parent
+from callweave.runtime import RoleEntry, Runtime
+from callweave.settings import MisconfiguredError, Settings
+from callweave.standing import Pending, ask_readiness, wait_idle
+from callweave.topics import apply_topics
+from streams.engine.halt import ExitStatus
+
+ROLES = ("receiver", "worker", "loader")
+DRAIN_SECONDS_MAX = 60.0
+STOP_SECONDS_MAX = 20.0
+BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+STEADY_SECONDS = 60.0
+"""A role that ran this long starts again without back-off."""
+
+MISCONFIGURED_STATUS = 2
+
+
+@dataclass(slots=True)
+class Child:
+    """One role's process."""
+
+    role: str
+    process: asyncio.subprocess.Process | None = None
+    failures: int = 0
+    ended_because: str | None = None
+
+
+class Supervisor:
+    """Runs the roles. `say` tells a person what happens; `ready` is told the push address once."""
+
+    def __init__(
+        self, settings: Settings, *, config: Path | None, say: Callable[[str], None], ready: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._config = config
+        self._say = say
+        self._ready = ready
+        self._runtime = Runtime(settings.data_dir)
+        self._children = {role: Child(role) for role in ROLES}
+        self._stopping = asyncio.Event()
+        self._hurried = asyncio.Event()
+        self._bootstrap_servers = ""
+
+    async def run(self) -> int:
+        """Run until told to stop; the exit status of `up`."""
+        self._listen_to_signals()
+        with _sole_owner(self._settings.data_dir), self._broker():
+            created = await apply_topics(self._settings_with_broker())
+            if created:
+                self._say(f"topics created: {', '.join(created)}")
+            watchers = [asyncio.create_task(self._watch(child)) for child in self._children.values()]
+            announcing = asyncio.create_task(self._announce())
+            await self._stopping.wait()
+            announcing.cancel()
+            try:
+                return await self._drain()
+            finally:
+                for watcher in watchers:
+                    watcher.cancel()
+                await self._end_everybody()
+
+    @contextmanager
+    def _broker(self) -> Iterator[None]:
+        if self._settings.kafka.bootstrap_servers:
+            self._bootstrap_servers = self._settings.kafka.bootstrap_servers
+            yield
+            return
+        options = self._settings.broker
+        data = self._settings.data_dir / "kafka"
+        self._say("starting Apache Kafka (its first start fetches it)")
+        with LocalBroker(data, version=options.version, port=options.port, heap_mb=options.heap_mb) as broker:
+            self._bootstrap_servers = broker.bootstrap_servers
+            self._runtime.publish("broker", RoleEntry(broker.pid, bootstrap_servers=broker.bootstrap_servers))
+            self._say(f"Apache Kafka {options.version} is ready at {broker.bootstrap_servers}")
+            try:
+                yield
+            finally:
+                self._runtime.withdraw("broker", broker.pid)
+
+    async def _watch(self, child: Child) -> None:
+        """Start a role, and start it again when it dies."""
+        while not self._stopping.is_set():
+            started_at = time.monotonic()
+            child.process = await self._start(child.role)
+            status = await child.process.wait()
+            if self._stopping.is_set():
+                return
+            if status in (ExitStatus.HALTED, MISCONFIGURED_STATUS):
+                child.ended_because = f"it ended with status {status}; the lines above say why"
+                self._say(f"the {child.role} halted and is not started again: {child.ended_because}")
+                return
+            child.failures = 0 if time.monotonic() - started_at > STEADY_SECONDS else child.failures + 1
+            pause = BACK_OFF_SECONDS[min(child.failures, len(BACK_OFF_SECONDS) - 1)]
+            self._say(f"the {child.role} ended with status {status}; starting it again in {pause:g} s")
+            await asyncio.sleep(pause)
+
+    async def _start(self, role: str) -> asyncio.subprocess.Process:
+        command = [sys.executable, "-m", "callweave", role, "--supervised", "--data", str(self._settings.data_dir)]
+        if self._config is not None:
+            command += ["--config", str(self._config)]
+        return await asyncio.create_subprocess_exec(
+            *command,
+            env={**os.environ, "CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS": self._bootstrap_servers},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=sys.stderr,
+            start_new_session=True,  # a Ctrl-C is for us: we stop them in their order
+            preexec_fn=die_with_parent(),
+        )
+
+    async def _announce(self) -> None:
+        """Say where everything is, once pushes are welcome."""
+        told: set[str] = set()
+        while True:
+            roles = self._runtime.roles()
+            for role in ROLES:
+                entry = roles.get(role)
+                if role not in told and entry is not None and entry.admin_url is not None:
+                    told.add(role)
+                    self._say(f"{role}: health and metrics at {entry.admin_url}")
+            receiver = roles.get("receiver")
+            if "ready" not in told and receiver is not None and receiver.push_url:
+                ready, _ = await asyncio.to_thread(ask_readiness, receiver)
+                if ready:
+                    told.add("ready")
+                    self._ready(receiver.push_url)
+            await asyncio.sleep(0.1)
+
+    async def _drain(self) -> int:
+        """Stop the door, let everything that was answered reach the warehouse, then stop the rest."""
+        self._say("draining: the receiver takes no more pushes")
+        deadline = time.monotonic() + DRAIN_SECONDS_MAX
+        await self._end("receiver", STOP_SECONDS_MAX)
+        try:
+            waiting = asyncio.create_task(wait_idle(self._settings_with_broker(), deadline - time.monotonic()))
+            hurry = asyncio.create_task(self._hurried.wait())
+            await asyncio.wait({waiting, hurry}, return_when=asyncio.FIRST_COMPLETED)
+            hurry.cancel()
+            if not waiting.done():
+                waiting.cancel()
+                self._say("stopped at once; what is pending goes on with the next start")
+                return 1
+            pending: Pending | None = await waiting
+        except (KafkaError, OSError, MisconfiguredError) as exc:
+            self._say(f"cannot tell what is pending: {exc}; nothing of it is lost")
+            return 1
+        halted = [child for child in self._children.values() if child.ended_because]
+        if pending is None:
+            self._say("drained: everything that was answered is in the warehouse")
+            return 1 if halted else 0
+        self._say(f"not drained within {DRAIN_SECONDS_MAX:g} s: {pending}; it goes on with the next start")
+        return 1
+
+    async def _end_everybody(self) -> None:
+        for role in ROLES:
+            await self._end(role, 0 if self._hurried.is_set() else STOP_SECONDS_MAX)
+
+    async def _end(self, role: str, grace_seconds: float) -> None:
+        process = self._children[role].process
+        if process is None or process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), grace_seconds)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    def _settings_with_broker(self) -> Settings:
+        kafka = self._settings.kafka.model_copy(update={"bootstrap_servers": self._bootstrap_servers})
+        return self._settings.model_copy(update={"kafka": kafka})
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_stop)
+
+    def _told_to_stop(self) -> None:
+        if self._stopping.is_set():
+            self._hurried.set()
+        self._stopping.set()
+
+
+@contextmanager
+def _sole_owner(data_dir: Path) -> Iterator[None]:
+    """One `up` for a data directory."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise MisconfiguredError(
+                f"another `callweave up` runs on {data_dir}: stop it, or choose another --data directory"
+            ) from exc
+        yield
