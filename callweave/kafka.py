@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
@@ -45,6 +44,8 @@ def client_options(settings: Settings) -> dict[str, Any]:
 
 def faust_broker(settings: Settings) -> tuple[str, Any]:
     """Faust's broker address and credentials."""
+    import faust  # noqa: PLC0415  (only the worker's process loads the engine)
+
     kafka = settings.kafka
     servers = ";".join(f"kafka://{server.strip()}" for server in bootstrap_servers(settings).split(","))
     context = _ssl_context(kafka)

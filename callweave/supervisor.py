@@ -6,7 +6,9 @@ is pending stays in Kafka and goes on with the next start.
 """
 
 import asyncio
+import contextlib
 import fcntl
+import itertools
 import os
 import signal
 import sys
@@ -66,9 +68,8 @@ class Supervisor:
         """Run until told to stop; the exit status of `up`."""
         self._listen_to_signals()
         with _sole_owner(self._settings.data_dir), self._broker():
-            created = await apply_topics(self._settings_with_broker())
-            if created:
-                self._say(f"topics created: {', '.join(created)}")
+            if not await self._topics_are_there():
+                return 0
             watchers = [asyncio.create_task(self._watch(child)) for child in self._children.values()]
             announcing = asyncio.create_task(self._announce())
             await self._stopping.wait()
@@ -97,6 +98,23 @@ class Supervisor:
                 yield
             finally:
                 self._runtime.withdraw("broker", broker.pid)
+
+    async def _topics_are_there(self) -> bool:
+        """Create what is missing; a broker that is away is waited for. False when told to stop meanwhile."""
+        for attempt in itertools.count():
+            try:
+                created = await apply_topics(self._settings_with_broker())
+            except (KafkaError, OSError) as exc:
+                pause = BACK_OFF_SECONDS[min(attempt, len(BACK_OFF_SECONDS) - 1)]
+                self._say(f"Kafka at {self._bootstrap_servers} does not answer ({exc}); trying again in {pause:g} s")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), pause)
+                    return False
+            else:
+                if created:
+                    self._say(f"topics created: {', '.join(created)}")
+                return True
+        raise AssertionError("counting has no end")
 
     async def _watch(self, child: Child) -> None:
         """Start a role, and start it again when it dies."""

@@ -30,14 +30,20 @@ looking.register(app)
 trying.register(app)
 
 
-@app.callback()
-def root(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Options of the program itself."""
-    if version:
+def _show_version(value: bool) -> None:
+    if value:
         typer.echo(f"callweave {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Turn Tencent Cloud Contact Center data pushes into warehouse tables that people can trust."""
 
 
 def main() -> None:

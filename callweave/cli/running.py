@@ -32,20 +32,20 @@ def up(config: ConfigOption = None, data: DataOption = None) -> None:
 
 def receiver(config: ConfigOption = None, data: DataOption = None, supervised: SupervisedOption = False) -> None:
     """Run the receiver: takes TCCC's pushes and answers ErrCode 0 once Kafka has them."""
-    from callweave.roles import receiver_role
+    from callweave.roles.receiver import receiver_role
 
     raise typer.Exit(receiver_role(settings_of(config, data, role="receiver"), supervised=supervised))
 
 
 def worker(config: ConfigOption = None, data: DataOption = None, supervised: SupervisedOption = False) -> None:
     """Run the worker: joins events into sessions."""
-    from callweave.roles import worker_role
+    from callweave.roles.worker import worker_role
 
     raise typer.Exit(worker_role(settings_of(config, data, role="worker"), supervised=supervised))
 
 
 def loader(config: ConfigOption = None, data: DataOption = None, supervised: SupervisedOption = False) -> None:
     """Run the loader: writes sessions and dead letters into the warehouse."""
-    from callweave.roles import loader_role
+    from callweave.roles.loader import loader_role
 
     raise typer.Exit(loader_role(settings_of(config, data, role="loader"), supervised=supervised))

@@ -1,0 +1,63 @@
+"""What every role's process has: a clock, an admin port, an entry in runtime.json, and a graceful stop."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from callweave.admin import AdminServer
+from callweave.runtime import RoleEntry, Runtime
+from callweave.settings import Settings
+
+
+def utc_now() -> datetime:
+    """The one clock."""
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def hosted(
+    settings: Settings,
+    role: str,
+    not_ready_because: Callable[[], str | None],
+    *,
+    supervised: bool,
+    routes: Iterable[web.AbstractRouteDef] = (),
+    token: str | None = None,
+) -> AsyncIterator[Callable[..., None]]:
+    """Serve the admin port and keep the role's entry in runtime.json, for as long as it runs."""
+    admin = AdminServer(
+        settings.admin, not_ready_because=not_ready_because, routes=routes, takes_next_free_port=supervised
+    )
+    url = await admin.start()
+    runtime = Runtime(settings.data_dir)
+
+    def publish(push_url: str | None = None) -> None:
+        runtime.publish(role, RoleEntry(os.getpid(), admin_url=url, push_url=push_url, token=token))
+
+    publish()
+    try:
+        yield publish
+    finally:
+        runtime.withdraw(role, os.getpid())
+        await admin.stop()
+
+
+async def told_to_stop() -> None:
+    """Return once SIGTERM or SIGINT came."""
+    stop = asyncio.Event()
+    await set_when_told(stop)
+
+
+async def set_when_told(stop: asyncio.Event) -> None:
+    """Set the event once SIGTERM or SIGINT came."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with contextlib.suppress(asyncio.CancelledError):
+        await stop.wait()

@@ -1,0 +1,47 @@
+"""The loader's process."""
+
+import asyncio
+
+import structlog
+import uvloop
+from sinks.loader import Halt, Loader
+
+from callweave.kafka import client_options
+from callweave.loader_door import loader_routes
+from callweave.roles.hosting import hosted, set_when_told
+from callweave.runtime import new_token
+from callweave.settings import Settings
+from sinks.warehouse import open_sink
+from streams.engine.halt import ExitStatus
+
+log = structlog.get_logger(__name__)
+
+
+def loader_role(settings: Settings, *, supervised: bool) -> int:
+    """Run the loader until it is told to stop; the exit status."""
+    return uvloop.run(_loader(settings, supervised=supervised))
+
+
+async def _loader(settings: Settings, *, supervised: bool) -> int:
+    sink = open_sink(
+        settings.warehouse_url,
+        data_dir=settings.data_dir,
+        recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
+    )
+    loader = Loader(client_options(settings), topic_prefix=settings.kafka.topic_prefix, sink=sink)
+    token = new_token()
+    routes = loader_routes(sink, loader, token)
+    stop = asyncio.Event()
+    async with hosted(
+        settings, "loader", lambda: loader.status().reason, supervised=supervised, routes=routes, token=token
+    ):
+        stopper = asyncio.create_task(set_when_told(stop))
+        try:
+            await loader.run(stop)
+        except Halt as exc:
+            log.error("loader_halted", reason=str(exc))
+            return ExitStatus.HALTED
+        finally:
+            stopper.cancel()
+        log.info("loader_stopped")
+        return 0
