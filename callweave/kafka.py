@@ -7,6 +7,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+)
 
 from callweave.runtime import Runtime
 from callweave.settings import KafkaSettings, MisconfiguredError, Settings
@@ -102,8 +107,11 @@ async def end_offsets(
 
 
 async def group_offsets(admin: AIOKafkaAdminClient, group_id: str) -> dict[tuple[str, int], int]:
-    """What a consumer group has committed."""
-    offsets = await admin.list_consumer_group_offsets(group_id)
+    """What a consumer group has committed; nothing yet where the broker has not made its coordinator."""
+    try:
+        offsets = await admin.list_consumer_group_offsets(group_id)
+    except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError):
+        return {}
     return {(tp.topic, tp.partition): entry.offset for tp, entry in offsets.items() if entry.offset >= 0}
 
 

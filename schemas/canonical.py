@@ -26,9 +26,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.0*)?", re.ASCII)
 _DIGITS_MAX = 10**40
-_NUMERIC = frozenset({Kind.NUMBER, Kind.NUMBER_ID, Kind.SECONDS, Kind.TIME})
-_TEXTUAL = frozenset({Kind.TEXT, Kind.TEXT_ID})
-_ZERO_IS_EMPTY = frozenset({Kind.NUMBER_ID, Kind.SECONDS, Kind.TIME, Kind.TEXT_ID})
 
 
 class TooDeepError(ValueError):
@@ -63,8 +60,8 @@ def digest(kind: str, source: str, fact: str | None, payload: Mapping[str, Any])
     return hashlib.blake2b(identity, digest_size=16).hexdigest()
 
 
-def read(model: type[WireModel], payload: Mapping[str, Any], *, path: str = "") -> Reading:
-    """Split a canonical object into usable values and the rest. Lists of objects stay canonical objects in `values`.
+def read(model: type[WireModel], payload: Mapping[str, Any]) -> Reading:
+    """Split a canonical object into usable values and the rest. Nested objects stay canonical objects in `values`.
 
     A value with a column that is of a wrong type or size stays in the rest, and is named as a defect.
     """
@@ -75,17 +72,39 @@ def read(model: type[WireModel], payload: Mapping[str, Any], *, path: str = "") 
         if wire is None or wire.column is None:
             reading.rest[name] = value
         elif wire.kind is Kind.OBJECT:
-            _read_object(reading, wire, name, value, path)
+            _read_object(reading, name, value)
         elif wire.kind is Kind.OBJECTS:
-            _read_objects(reading, wire, name, value, path)
+            _read_objects(reading, name, value)
         else:
             usable, problem = _usable(wire.kind, value)
-            if problem:
-                reading.rest[name] = value
-                reading.defects.append(Defect(f"{path}{name}", problem))
-            else:
+            if problem is None:
                 reading.values[name] = usable
+            else:
+                reading.rest[name] = value
+                reading.defects.append(Defect(name, problem))
     return reading
+
+
+def defects_of(model: type[WireModel], payload: Mapping[str, Any], path: str = "") -> list[Defect]:
+    """All defects of a canonical object, those of its nested objects too, with their paths."""
+    reading = read(model, payload)
+    defects = [Defect(path + defect.path, defect.problem) for defect in reading.defects]
+    for name, value in reading.values.items():
+        nested = fields_of(model)[name].of
+        if nested is None:
+            continue
+        if isinstance(value, dict):
+            defects += defects_of(nested, value, f"{path}{name}.")
+        else:
+            for position, item in enumerate(value):
+                defects += defects_of(nested, item, f"{path}{name}[{position}].")
+    return defects
+
+
+def usable_integer(value: Any) -> int | None:
+    """A canonical number that fits a column, or None."""
+    usable, _ = _usable(Kind.NUMBER, value)
+    return usable if isinstance(usable, int) else None
 
 
 @cache
@@ -110,16 +129,16 @@ def _canonical_object(known: dict[str, Wire], payload: Mapping[str, Any], depth:
         name = clean_text(key)
         wire = known.get(name)
         kept = _cleaned(value, depth + 1) if wire is None else _canonical_known(wire, value, depth + 1)
-        if _is_empty(kept) or (wire is not None and wire.kind in _ZERO_IS_EMPTY and _is_zero(kept)):
+        if _is_empty(kept) or (wire is not None and wire.kind.zero_is_empty and _is_zero(kept)):
             continue
         result[name] = kept
     return result
 
 
 def _canonical_known(wire: Wire, value: Any, depth: int) -> Any:
-    if wire.kind in _NUMERIC:
+    if wire.kind.is_number:
         return _as_number(value) if isinstance(value, (str, float)) else _cleaned(value, depth)
-    if wire.kind in _TEXTUAL and isinstance(value, (int, float)) and not isinstance(value, bool):
+    if wire.kind.is_text and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(_as_number(value) if isinstance(value, float) else value)
     members = fields_of(wire.of) if wire.of else {}
     if wire.kind is Kind.OBJECT and isinstance(value, Mapping):
@@ -165,7 +184,7 @@ def _as_number(value: str | float) -> Any:
 
 def _usable(kind: Kind, value: Any) -> tuple[Any, str | None]:
     """The value as its column holds it, or what is wrong with it."""
-    if kind in _TEXTUAL:
+    if kind.is_text:
         return (value, None) if isinstance(value, str) else (None, f"is {_type_name(value)}, not text")
     if isinstance(value, float):
         return None, "is fractional"
@@ -190,27 +209,24 @@ def time_of(number: int) -> tuple[datetime | None, str | None]:
     return _EPOCH + timedelta(milliseconds=milliseconds), None
 
 
-def _read_object(reading: Reading, wire: Wire, name: str, value: Any, path: str) -> None:
-    if not isinstance(value, dict) or wire.of is None:
-        reading.rest[name] = value
-        reading.defects.append(Defect(f"{path}{name}", f"is {_type_name(value)}, not an object"))
+def _read_object(reading: Reading, name: str, value: Any) -> None:
+    if isinstance(value, dict):
+        reading.values[name] = value
         return
-    reading.defects += read(wire.of, value, path=f"{path}{name}.").defects
-    reading.values[name] = value
+    reading.rest[name] = value
+    reading.defects.append(Defect(name, f"is {_type_name(value)}, not an object"))
 
 
-def _read_objects(reading: Reading, wire: Wire, name: str, value: Any, path: str) -> None:
-    if not isinstance(value, list) or wire.of is None:
+def _read_objects(reading: Reading, name: str, value: Any) -> None:
+    if not isinstance(value, list):
         reading.rest[name] = value
-        reading.defects.append(Defect(f"{path}{name}", f"is {_type_name(value)}, not an array"))
+        reading.defects.append(Defect(name, f"is {_type_name(value)}, not an array"))
         return
     objects = [item for item in value if isinstance(item, dict)]
     strangers = [item for item in value if not isinstance(item, dict)]
-    for position, item in enumerate(objects):
-        reading.defects += read(wire.of, item, path=f"{path}{name}[{position}].").defects
     if strangers:
         reading.rest[name] = strangers
-        reading.defects.append(Defect(f"{path}{name}", f"holds {len(strangers)} items that are no objects"))
+        reading.defects.append(Defect(name, f"holds {len(strangers)} items that are no objects"))
     if objects:
         reading.values[name] = objects
 

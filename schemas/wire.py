@@ -14,17 +14,23 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Kind(Enum):
-    """How a documented value is read, and whether 0 means that there is none."""
+    """How a documented value is read: (name, its family, whether 0 means that there is none)."""
 
-    TEXT = "text"
-    TEXT_ID = "text id"  # "0" is empty
-    NUMBER = "number"  # 0 is a value
-    NUMBER_ID = "number id"  # 0 is empty
-    SECONDS = "seconds"  # a duration; 0 is empty
-    TIME = "time"  # UNIX seconds or milliseconds; 0 is empty
-    OBJECT = "object"
-    OBJECTS = "array of objects"
-    OPEN = "open"  # any shape; passed through
+    TEXT = ("text", "text", False)
+    TEXT_ID = ("text id", "text", True)
+    NUMBER = ("number", "number", False)
+    NUMBER_ID = ("number id", "number", True)
+    SECONDS = ("seconds", "number", True)
+    TIME = ("UNIX seconds or milliseconds", "number", True)
+    OBJECT = ("object", "nested", False)
+    OBJECTS = ("array of objects", "nested", False)
+    OPEN = ("any shape", "open", False)
+
+    def __init__(self, _name: str, family: str, zero_is_empty: bool) -> None:  # noqa: FBT001  (an enum's members)
+        # Attributes, not sets of members: hashing a member is Python code, and this is read for every field.
+        self.is_text = family == "text"
+        self.is_number = family == "number"
+        self.zero_is_empty = zero_is_empty
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.canonical import Reading, read
+from schemas.canonical import Reading, read, usable_integer
 from schemas.endpoint import same_person
 from schemas.wire import AgentObject, CdrPush, LegObject, WireModel
 
@@ -68,7 +68,7 @@ def _merge_legs(leg_maps: list[dict[int, dict[str, Any]]]) -> list[MergedLeg]:
 
 def _by_sequence(legs: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     """Legs by Sequence; where it is absent or repeated in any, all take their positions."""
-    sequences = [read(LegObject, leg).values.get("Sequence") for leg in legs]
+    sequences = [usable_integer(leg.get("Sequence")) for leg in legs]
     if None in sequences or len(set(sequences)) < len(sequences):
         return dict(enumerate(legs))
     return {sequence: leg for sequence, leg in zip(sequences, legs, strict=True) if sequence is not None}
