@@ -38,8 +38,14 @@ def configure_logs(settings: LogSettings, role: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(_without_narration)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _without_narration(record: logging.LogRecord) -> bool:
+    """Drop what `mode` tells of every service's start and stop (`[^-Service]: Starting...`), in our loggers' names."""
+    return record.levelno >= logging.WARNING or not str(record.msg).startswith("[^")

@@ -196,7 +196,7 @@ def _freshness(loader: RoleEntry | None) -> dict[str, float | None]:
             answer = json.load(response)
     except OSError:
         return {}
-    return {"p50": answer["freshness_p50"], "p95": answer["freshness_p95"]}
+    return {"p50": answer["freshness_p50_seconds"], "p95": answer["freshness_p95_seconds"]}
 
 
 def _known(lag: int | None) -> str:

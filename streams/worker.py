@@ -249,6 +249,7 @@ def run_worker(worker: Worker) -> int:
         override_logging=False,  # the caller has set up the logs
         loglevel="WARN",
     )
+    runner.spinner = None  # it writes to the terminal, also where there is none
     try:
         runner.execute_from_commandline()  # ends with SystemExit
     except SystemExit as exc:

@@ -4,13 +4,15 @@ import asyncio
 
 import structlog
 import uvloop
-from sinks.loader import Halt, Loader
+from prometheus_client import REGISTRY
 
 from callweave.kafka import client_options
 from callweave.loader_door import loader_routes
 from callweave.roles.hosting import hosted, set_when_told
 from callweave.runtime import new_token
 from callweave.settings import Settings
+from sinks.halt import HaltError
+from sinks.loader import Loader
 from sinks.warehouse import open_sink
 from streams.engine.halt import ExitStatus
 
@@ -28,7 +30,7 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         data_dir=settings.data_dir,
         recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
     )
-    loader = Loader(client_options(settings), topic_prefix=settings.kafka.topic_prefix, sink=sink)
+    loader = Loader.over_kafka(client_options(settings), settings.kafka.topic_prefix, sink, registry=REGISTRY)
     token = new_token()
     routes = loader_routes(sink, loader, token)
     stop = asyncio.Event()
@@ -38,7 +40,7 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         stopper = asyncio.create_task(set_when_told(stop))
         try:
             await loader.run(stop)
-        except Halt as exc:
+        except HaltError as exc:
             log.error("loader_halted", reason=str(exc))
             return ExitStatus.HALTED
         finally:

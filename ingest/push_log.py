@@ -1,0 +1,47 @@
+"""The log that a push must be in before TCCC hears ErrCode 0 (architecture.md law 1): the door's only way inwards.
+
+`ingest.kafka_log` is the one over Kafka. A spool is another `PushLog` around it: it takes what that one refuses,
+answers once its own disk has it, and appends it later.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from schemas.dead_letter import DeadLetter
+from schemas.events import NormalizedEvent
+
+
+class LogUnavailable(Exception):  # noqa: N818  (named for the state of the log, which is nobody's error)
+    """Nothing promises that the push is stored; the message says why, and what to do. TCCC is told to push again."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """What is stored of one push: an event with the body as received, letters, or both."""
+
+    event: NormalizedEvent | None
+    raw: bytes
+    letters: tuple[DeadLetter, ...] = ()
+
+
+class PushLog(Protocol):
+    """Stores entries durably."""
+
+    async def start(self) -> None:
+        """Begin to reach for the log, and return at once: it may be away for now."""
+        ...
+
+    async def append(self, entry: LogEntry) -> None:
+        """Return once all of the entry is durable; raise LogUnavailable where that is not certain.
+
+        After LogUnavailable, some or all of it may be stored all the same: who appends it again repeats it at most.
+        """
+        ...
+
+    def unready(self) -> str | None:
+        """Why nothing can be stored just now; None where all is well."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the log. What was appended is stored, so nothing waits here."""
+        ...

@@ -1,0 +1,256 @@
+"""The door: one HTTP endpoint that takes TCCC's pushes and says ErrCode 0 only when the log has them (law 1).
+
+    authorise  →  read the body  →  normalize  →  append to the log, await its word  →  answer
+
+Every row of contract.md part 6, "The receiver's answers", is here or in `ingest.json_server`.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from ssl import SSLContext
+from time import perf_counter
+from typing import Literal
+
+from aiohttp import hdrs, web
+
+from ingest import answers
+from ingest.action import action_label
+from ingest.auth import Authenticator, BasicAuthenticator, OpenDoor, Presented, Refused, TokenAuthenticator
+from ingest.body_reader import Interrupted, OverLimit, receive_body
+from ingest.json_server import JsonAppRunner
+from ingest.metrics import ReceiverMetrics
+from ingest.normalize import BODY_BYTES_MAX, ReceivedPush, normalize, too_large
+from ingest.push_log import LogEntry, LogUnavailable, PushLog
+from ingest.query import PushQuery, read_query
+
+BODY_BYTES_MAX_CEILING = 5 * 1024 * 1024
+"""What BODY_BYTES_MAX may be set to: a letter holds the body as base64, in one Kafka message of 8 MiB."""
+
+_KEEP_ALIVE_SECONDS = 75.0  # longer than the usual minute of a proxy, so that it is the proxy who lets go first
+_LINGERING_SECONDS = 2.0  # how long the rest of a body is read that nobody wants, so that its sender hears why
+_CLOSING_SECONDS = 5.0  # for answers that are being written when a stop has drained or given up
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class ListenError(Exception):
+    """The receiver cannot listen where it was told to; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverOptions:
+    """How the door is set up; contract.md part 3 has the same names. Port 0 takes any free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    path: str = "/tccc/push"
+    body_bytes_max: int = BODY_BYTES_MAX
+    body_seconds_max: float = 30.0
+    auth: Literal["none", "basic"] = "none"
+    username: str = ""
+    password: str = field(default="", repr=False)
+    password_previous: str = field(default="", repr=False)
+    url_token: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work; whoever reads settings words it as an error of theirs."""
+        if not self.path.startswith("/") or set(self.path) & set("?#{}"):
+            raise ValueError(f"the push path must begin with / and hold none of ? # {{ }}, and {self.path!r} does not")
+        if not 0 < self.body_bytes_max <= BODY_BYTES_MAX_CEILING:
+            raise ValueError(f"the largest body must be 1 to {BODY_BYTES_MAX_CEILING} bytes, not {self.body_bytes_max}")
+
+    def authenticator(self) -> Authenticator:
+        """The authenticator that these options describe."""
+        door: Authenticator = OpenDoor()
+        if self.auth == "basic":
+            door = BasicAuthenticator(self.username, [self.password, self.password_previous])
+        return TokenAuthenticator(self.url_token, door) if self.url_token else door
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What handling a push needs. `clock` gives aware UTC."""
+
+    options: ReceiverOptions
+    authenticator: Authenticator
+    log: PushLog
+    clock: Callable[[], datetime]
+    metrics: ReceiverMetrics
+
+
+DOOR = web.AppKey("door", Door)
+
+
+def make_application(door: Door) -> web.Application:
+    """The web application; its log is started and closed with it."""
+    app = web.Application()
+    app[DOOR] = door
+    app.cleanup_ctx.append(_running_log)
+    path = door.options.path
+    for spelling in dict.fromkeys((path, path.rstrip("/") or "/", path.rstrip("/") + "/")):
+        app.router.add_route(hdrs.METH_POST, spelling, push, expect_handler=_expect)
+    return app
+
+
+async def push(request: web.Request) -> web.StreamResponse:
+    """Answer one push."""
+    door = request.app[DOOR]
+    query = read_query(request.raw_path.partition("?")[2])
+    outcome = await door.authenticator.authorise(Presented(request.headers.get(hdrs.AUTHORIZATION), query.tokens))
+    if isinstance(outcome, Refused):
+        door.metrics.count_rejected("not_authorised")
+        challenge: dict[str, str] = {hdrs.WWW_AUTHENTICATE: outcome.challenge}
+        return answers.refused(HTTPStatus.UNAUTHORIZED, "not authorised", challenge)
+    begun = perf_counter()
+    try:
+        return await _authentic_push(request, door, query)
+    except LogUnavailable:
+        # Why is for the operator (readiness, logs): it may name machines of ours, and this answer goes out.
+        door.metrics.count_rejected("log_unavailable")
+        return answers.refused(HTTPStatus.SERVICE_UNAVAILABLE, "the push could not be stored; push it again")
+    finally:
+        door.metrics.push_seconds.observe(perf_counter() - begun)
+
+
+async def _authentic_push(request: web.Request, door: Door, query: PushQuery) -> web.StreamResponse:
+    if hdrs.EXPECT in request.headers:
+        await _invite_body(request)
+    options = door.options
+    body = await receive_body(request, bytes_max=options.body_bytes_max, seconds_max=options.body_seconds_max)
+    match body:
+        case Interrupted():
+            return _interrupted(door, body)
+        case OverLimit():
+            return await _over_limit(request, door, query, body)
+        case bytes():
+            return await _whole_push(request, door, query, body)
+
+
+async def _whole_push(request: web.Request, door: Door, query: PushQuery, body: bytes) -> web.StreamResponse:
+    door.metrics.count_received(action_label(query.action))
+    normalized = normalize(_received(request, door, query, body), body_bytes_max=door.options.body_bytes_max)
+    await _append(door, LogEntry(normalized.event, body, normalized.letters))
+    if normalized.event is not None:
+        door.metrics.count_stored(normalized.event.kind, normalized.unknown_field_count)
+    return answers.stored(normalized.message)
+
+
+async def _over_limit(request: web.Request, door: Door, query: PushQuery, body: OverLimit) -> web.StreamResponse:
+    bytes_max = door.options.body_bytes_max
+    letter = too_large(_received(request, door, query, body.head), bytes_count=body.bytes_count, bytes_max=bytes_max)
+    await _append(door, LogEntry(None, body.head, (letter,)))
+    door.metrics.count_rejected("too_large")
+    return answers.refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"larger than {bytes_max} bytes")
+
+
+async def _append(door: Door, entry: LogEntry) -> None:
+    begun = perf_counter()
+    try:
+        await door.log.append(entry)
+    finally:
+        door.metrics.push_log_append_seconds.observe(perf_counter() - begun)
+    door.metrics.count_letters(entry.letters)
+
+
+def _received(request: web.Request, door: Door, query: PushQuery, raw: bytes) -> ReceivedPush:
+    now = door.clock()
+    received_at = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    return ReceivedPush.of(raw, headers=request.headers, action=query.action, received_at=received_at)
+
+
+def _interrupted(door: Door, why: Interrupted) -> web.StreamResponse:
+    door.metrics.count_rejected(why.value)
+    match why:
+        case Interrupted.TOO_SLOW:
+            response = answers.refused(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time")
+        case Interrupted.MALFORMED | Interrupted.CLIENT_GONE:
+            response = answers.refused(HTTPStatus.BAD_REQUEST, "the body did not arrive whole")
+    response.force_close()
+    return response
+
+
+async def _expect(_request: web.Request) -> None:
+    """Say nothing yet: a body is invited once its sender is authorised."""
+
+
+async def _invite_body(request: web.Request) -> None:
+    if request.headers[hdrs.EXPECT].casefold() == "100-continue" and not request.content.is_eof():
+        await request.writer.write(_CONTINUE)
+        request.writer.output_size = 0  # it is no part of the answer
+
+
+async def _running_log(app: web.Application) -> AsyncIterator[None]:
+    log = app[DOOR].log
+    await log.start()
+    yield
+    await log.close()
+
+
+class Receiver:
+    """The running door: listens, and stops without leaving an accepted push unanswered."""
+
+    def __init__(self, door: Door, *, tls: SSLContext | None = None) -> None:
+        self._door = door
+        self._tls = tls
+        self._runner: JsonAppRunner | None = None
+        self._site: web.TCPSite | None = None
+
+    @property
+    def url(self) -> str:
+        """The full push address, with the port that was really taken."""
+        assert self._site is not None, "the receiver was not started"
+        options = self._door.options
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        return f"{'https' if self._tls else 'http'}://{host}:{self._site.port}{options.path}"
+
+    def unready(self) -> str | None:
+        """Why pushes are not welcome just now; None where they are."""
+        return "not listening" if self._site is None else self._door.log.unready()
+
+    async def start(self) -> None:
+        """Listen; raise ListenError where that is not possible. The log may still be away: pushes get 503 then."""
+        runner = JsonAppRunner(
+            make_application(self._door),
+            on_refusal=self._count_refusal,
+            shutdown_seconds=_CLOSING_SECONDS,
+            access_log=None,
+            auto_decompress=False,  # letters and replays need the bytes as received
+            keepalive_timeout=_KEEP_ALIVE_SECONDS,
+            lingering_time=_LINGERING_SECONDS,
+        )
+        await runner.setup()
+        options = self._door.options
+        site = web.TCPSite(runner, options.host, options.port, ssl_context=self._tls, backlog=1024)
+        try:
+            await site.start()
+        except OSError as exc:
+            await runner.cleanup()
+            raise ListenError(
+                f"cannot listen on {options.host}:{options.port}: {exc.strerror or exc};"
+                " stop what uses it, or set CALLWEAVE_RECEIVER__HOST and CALLWEAVE_RECEIVER__PORT"
+            ) from exc
+        self._runner, self._site = runner, site
+
+    async def stop(self, grace_seconds: float = 30.0) -> bool:
+        """Stop accepting, answer what was accepted, close the log. Say whether all was answered in time."""
+        runner, site = self._runner, self._site
+        if runner is None or site is None:
+            return True
+        self._runner = self._site = None
+        await site.stop()
+        drained = runner.json_server is None or await runner.json_server.drain(grace_seconds)
+        await runner.cleanup()
+        return drained
+
+    def _count_refusal(self, status: int) -> None:
+        match status:
+            case HTTPStatus.NOT_FOUND:
+                reason = "unknown_path"
+            case HTTPStatus.METHOD_NOT_ALLOWED:
+                reason = "wrong_method"
+            case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                reason = "internal"
+            case _:
+                reason = "malformed"
+        self._door.metrics.count_rejected(reason)

@@ -1,0 +1,110 @@
+"""Records -> what is to be written: the best document of each session, letters to count, letters to write. Pure.
+
+The rule: an unusable document is taken out by itself, and the next best one of its session takes its place, so that it
+does not matter how the log was cut into batches.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from schemas.dead_letter import DeadLetter, NotALetterError, Reason, Stage, decode_letter
+from schemas.topics import MESSAGE_BYTES_MAX
+from sinks.halt import HaltError
+from sinks.letters import LetterRow, sighting, tally
+from sinks.log import Record
+from sinks.rows import Document, NotADocumentError, SessionKey, SessionRows, lay_out, read_document
+
+RAW_BYTES_MAX: Final = MESSAGE_BYTES_MAX // 4 * 3 - 64 * 1024
+"""Of a letter: base64 makes 4 bytes of 3, and a letter must fit into a message. What exceeds it is cut, and counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Why a record of the sessions topic cannot be loaded."""
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """A haul, read. Documents and unusable records are known by their position in it."""
+
+    records: Sequence[Record]
+    documents: Mapping[int, Document]
+    unusable: Mapping[int, Unusable]
+    letters: Sequence[LetterRow]
+
+    def best(self) -> dict[SessionKey, int]:
+        """The position of each session's document of the highest (version, digest)."""
+        chosen: dict[SessionKey, int] = {}
+        for position, document in self.documents.items():
+            rival = chosen.get(document.key)
+            if rival is None or document.rank > self.documents[rival].rank:
+                chosen[document.key] = position
+        return chosen
+
+    def without(self, sessions: Mapping[SessionKey, str], reason: Reason) -> "Intake":
+        """The intake with the best documents of these sessions unusable, for the reasons given."""
+        chosen = self.best()
+        out = {chosen[key]: Unusable(reason, detail) for key, detail in sessions.items()}
+        kept = {position: document for position, document in self.documents.items() if position not in out}
+        return replace(self, documents=kept, unusable={**self.unusable, **out})
+
+    def verdicts(self) -> list[bool]:
+        """Of the session documents in order: whether they are unusable."""
+        return [position in self.unusable for position in sorted({*self.documents, *self.unusable})]
+
+
+def take_in(records: Sequence[Record], *, letters_topic: str) -> Intake:
+    """Read a haul. A record of the dead-letter topic that is no letter halts: no letter can be written about it."""
+    documents: dict[int, Document] = {}
+    unusable: dict[int, Unusable] = {}
+    letters: list[LetterRow] = []
+    for position, record in enumerate(records):
+        if record.value is None:
+            continue  # a tombstone: the state was retired, the warehouse keeps its rows
+        if record.partition.topic == letters_topic:
+            letters.append(_letter(record, record.value))
+            continue
+        try:
+            documents[position] = read_document(record.key, record.value)
+        except NotADocumentError as exc:
+            unusable[position] = Unusable(Reason.SCHEMA_VIOLATION, str(exc))
+    return Intake(records, documents, unusable, tally(letters))
+
+
+def prepare(intake: Intake) -> tuple[Intake, SessionRows]:
+    """Lay out the best document of each session; those that do not fit become unusable."""
+    while True:
+        rows, unfit = lay_out(intake.documents[position] for position in intake.best().values())
+        if not unfit:
+            return intake, rows
+        intake = intake.without(unfit, Reason.SCHEMA_VIOLATION)
+
+
+def letter_about(record: Record, unusable: Unusable, *, occurred_at: datetime) -> DeadLetter:
+    """The dead letter of an unusable record, the Kafka value whole where it fits."""
+    raw = record.value or b""
+    return DeadLetter.of(
+        Stage.LOAD,
+        unusable.reason,
+        unusable.detail,
+        raw=raw[:RAW_BYTES_MAX],
+        raw_bytes_count=len(raw),
+        occurred_at=occurred_at,
+        origin=record.place,
+    )
+
+
+def _letter(record: Record, value: bytes) -> LetterRow:
+    try:
+        return sighting(decode_letter(value), record.place)
+    except (NotALetterError, ValueError) as exc:
+        topic, partition, offset = record.place
+        raise HaltError(
+            f"the record at offset {offset} of {topic}, partition {partition}, is no dead letter, and there is no "
+            "letter about a letter: somebody else writes to this topic, or a newer callweave does (upgrade this one)"
+        ) from exc

@@ -1,0 +1,222 @@
+"""The topics as the loader reads them: an aiokafka consumer without a group, on all partitions, from offsets of ours.
+
+The rule: the warehouse alone knows how far it is; nothing is committed to Kafka. A stored offset outside of the log is
+told loudly, and the partition is read from its beginning, because rows are idempotent by version.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Final, TypeVar
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from schemas.topics import MESSAGE_BYTES_MAX
+from sinks.log import Haul, LogUnavailableError, Record
+from sinks.sink import LogPartition
+
+log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
+_RECORDS_AT_ONCE: Final = 1_000
+_ANSWER_SECONDS_MAX: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class HaulLimits:
+    """How much is read before it is written. The first record waits for others at most `linger_seconds`."""
+
+    records_max: int = 5_000
+    bytes_max: int = 32 * 1024 * 1024
+    linger_seconds: float = 0.2
+    idle_seconds: float = 0.5
+    probe_seconds: float = 5.0
+    partitions_seconds: float = 30.0
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A consumer at work, and what it knows."""
+
+    consumer: AIOKafkaConsumer
+    ends: dict[LogPartition, int] = field(default_factory=dict)
+    probed_at: float = 0.0
+    counted_at: float = 0.0
+
+
+class KafkaSource:
+    """The given topics, whole."""
+
+    def __init__(
+        self,
+        kafka: Mapping[str, Any],
+        topics: tuple[str, ...],
+        limits: HaulLimits,
+        *,
+        count_reset: Callable[[], None],
+    ) -> None:
+        self._kafka = kafka
+        self._topics = topics
+        self._limits = limits
+        self._count_reset = count_reset
+        self._reading: _Reading | None = None
+
+    async def open(self, stored: Mapping[LogPartition, int]) -> None:
+        """Connect and seek."""
+        await self.close()
+        consumer = AIOKafkaConsumer(
+            **self._kafka,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_wait_ms=250,
+            max_partition_fetch_bytes=MESSAGE_BYTES_MAX,
+            request_timeout_ms=int(_ANSWER_SECONDS_MAX * 1000),
+        )
+        reading = _Reading(consumer)
+        self._reading = reading
+        try:
+            await _answered(consumer.start())
+            partitions = await self._partitions(consumer)
+            await self._assign(reading, partitions, stored)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def read(self) -> Haul:
+        """Gather records until they are many, large, or old enough."""
+        assert self._reading is not None, "the source is opened before it is read"
+        reading, limits = self._reading, self._limits
+        await self._look_around(reading)
+        records: list[Record] = []
+        bytes_count, due = 0, monotonic() + limits.idle_seconds
+        while len(records) < limits.records_max and bytes_count < limits.bytes_max:
+            wait = due - monotonic()
+            if wait <= 0:
+                break
+            found = await self._fetch(reading, wait, limits.records_max - len(records))
+            if found and not records:
+                due = monotonic() + limits.linger_seconds
+            records += found
+            bytes_count += sum(len(record.value or b"") for record in found)
+        return Haul(records, await self._positions(reading))
+
+    def ends(self) -> Mapping[LogPartition, int]:
+        """Where each partition ended when the broker last said so."""
+        return {} if self._reading is None else self._reading.ends
+
+    async def close(self) -> None:
+        """Disconnect."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            # A consumer whose broker is away may fail at saying good-bye; there is nothing that it would lose.
+            with contextlib.suppress(KafkaError, TimeoutError):
+                await asyncio.wait_for(reading.consumer.stop(), _ANSWER_SECONDS_MAX)
+
+    async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
+        # aiokafka has no public call for this; asking for one topic by name might create it on the way.
+        cluster = await _answered(consumer._client.fetch_all_metadata())  # noqa: SLF001
+        found: list[TopicPartition] = []
+        for topic in self._topics:
+            numbers = cluster.partitions_for_topic(topic)
+            if not numbers:
+                raise LogUnavailableError(f"the topic {topic} does not exist: run `callweave topics apply`")
+            found += [TopicPartition(topic, number) for number in sorted(numbers)]
+        return found
+
+    async def _assign(
+        self, reading: _Reading, partitions: list[TopicPartition], wanted: Mapping[LogPartition, int]
+    ) -> None:
+        consumer = reading.consumer
+        consumer.assign(partitions)
+        beginnings = await _answered(consumer.beginning_offsets(partitions))
+        ends = await _answered(consumer.end_offsets(partitions))
+        for partition in partitions:
+            offset = wanted.get(_ours(partition))
+            beginning, end = beginnings[partition], ends[partition]
+            if offset is not None and not beginning <= offset <= end:
+                self._tell_reset(partition, offset, beginning=beginning, end=end)
+                offset = None
+            consumer.seek(partition, beginning if offset is None else offset)
+        reading.ends = {_ours(partition): end for partition, end in ends.items()}
+        reading.probed_at = reading.counted_at = monotonic()
+
+    async def _look_around(self, reading: _Reading) -> None:
+        """Ask the broker now and then: a consumer hides that it is away, and does not see partitions that are added."""
+        now = monotonic()
+        if now - reading.counted_at >= self._limits.partitions_seconds:
+            partitions = await self._partitions(reading.consumer)
+            if set(partitions) != reading.consumer.assignment():
+                log.info("partitions_changed", count=len(partitions))
+                await self._assign(reading, partitions, await self._positions(reading))
+            reading.counted_at = now
+        if now - reading.probed_at >= self._limits.probe_seconds:
+            ends = await _answered(reading.consumer.end_offsets(list(reading.consumer.assignment())))
+            reading.ends = {_ours(partition): end for partition, end in ends.items()}
+            reading.probed_at = now
+
+    async def _fetch(self, reading: _Reading, wait: float, count_max: int) -> list[Record]:
+        try:
+            found = await reading.consumer.getmany(
+                timeout_ms=max(1, int(wait * 1000)), max_records=min(count_max, _RECORDS_AT_ONCE)
+            )
+        except OffsetOutOfRangeError as exc:
+            await self._restart(reading, dict(exc.args[0]))
+            return []
+        except KafkaError as exc:
+            raise LogUnavailableError(f"Kafka: {exc!r}") from exc
+        return [
+            Record(_ours(partition), record.offset, record.key, record.value)
+            for partition, records in found.items()
+            for record in records
+        ]
+
+    async def _restart(self, reading: _Reading, offsets: Mapping[TopicPartition, int]) -> None:
+        partitions = list(offsets)
+        beginnings = await _answered(reading.consumer.beginning_offsets(partitions))
+        ends = await _answered(reading.consumer.end_offsets(partitions))
+        for partition in partitions:
+            self._tell_reset(partition, offsets[partition], beginning=beginnings[partition], end=ends[partition])
+            reading.consumer.seek(partition, beginnings[partition])
+
+    async def _positions(self, reading: _Reading) -> dict[LogPartition, int]:
+        # Not the last record's offset: compaction leaves gaps, at the end too, and whoever waits for the end would
+        # wait for ever.
+        positions = {
+            _ours(partition): await reading.consumer.position(partition) for partition in reading.consumer.assignment()
+        }
+        for partition, position in positions.items():
+            reading.ends[partition] = max(reading.ends.get(partition, 0), position)
+        return positions
+
+    def _tell_reset(self, partition: TopicPartition, offset: int, *, beginning: int, end: int) -> None:
+        self._count_reset()
+        log.error(
+            "stored_offset_outside_log",
+            topic=partition.topic,
+            partition=partition.partition,
+            stored_offset=offset,
+            log_begins_at=beginning,
+            log_ends_at=end,
+            meaning=(
+                "records were removed before they were loaded (retention)"
+                if offset < beginning
+                else "the topic was made anew, or lost its end"
+            ),
+            action="reading this partition from its beginning; rows of older versions change nothing",
+        )
+
+
+def _ours(partition: TopicPartition) -> LogPartition:
+    return LogPartition(partition.topic, partition.partition)
+
+
+async def _answered(request: Awaitable[_T]) -> _T:
+    try:
+        return await asyncio.wait_for(request, _ANSWER_SECONDS_MAX)
+    except (KafkaError, OSError, TimeoutError) as exc:
+        raise LogUnavailableError(f"Kafka does not answer: {exc!r}") from exc

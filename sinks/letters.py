@@ -1,0 +1,84 @@
+"""Dead letters -> rows of `dead_letters`: one row a letter, however often it was seen.
+
+The rule: the first record of a letter is its row; later ones only count. `raw` is laid down as the bytes it was.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import pyarrow as pa
+
+from schemas import jsontext
+from schemas.columns import DEAD_LETTERS
+from schemas.dead_letter import DeadLetter
+from sinks.rows import ARROW_TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class LetterRow:
+    """A letter as its table holds it. `place` is where its record stands in `dead_letters`."""
+
+    letter: DeadLetter
+    raw: bytes
+    place: tuple[str, int, int]
+    seen_count: int
+    last_seen_at: datetime
+
+
+def sighting(letter: DeadLetter, place: tuple[str, int, int]) -> LetterRow:
+    """One record of a letter. Raises ValueError where `raw_base64` is no base64."""
+    return LetterRow(letter, letter.raw, place, 1, letter.occurred_at)
+
+
+def tally(sightings: Iterable[LetterRow]) -> list[LetterRow]:
+    """One row a letter, sorted by id: the first of them, with all of them counted."""
+    rows: dict[str, LetterRow] = {}
+    for seen in sightings:
+        first = rows.get(seen.letter.dead_letter_id)
+        rows[seen.letter.dead_letter_id] = (
+            seen
+            if first is None
+            else replace(
+                first,
+                seen_count=first.seen_count + seen.seen_count,
+                last_seen_at=max(first.last_seen_at, seen.last_seen_at),
+            )
+        )
+    return [rows[letter_id] for letter_id in sorted(rows)]
+
+
+def letter_table(rows: Sequence[LetterRow]) -> pa.Table:
+    """The rows as Arrow."""
+    cells = [_cells(row) for row in rows]
+    return pa.table(
+        {
+            column.name: pa.array([cell[column.name] for cell in cells], ARROW_TYPES[column.type])
+            for column in DEAD_LETTERS.columns
+        }
+    )
+
+
+def _cells(row: LetterRow) -> dict[str, object]:
+    letter = row.letter
+    own_place = (letter.topic, letter.partition, letter.offset)
+    topic, partition, offset = row.place if None in own_place else own_place
+    return {
+        "dead_letter_id": letter.dead_letter_id,
+        "stage": letter.stage.value,
+        "reason": letter.reason.value,
+        "detail": letter.detail,
+        "action": letter.action,
+        "headers": jsontext.encode(letter.headers).decode() if letter.headers else None,
+        "received_at": letter.received_at,
+        "occurred_at": letter.occurred_at,
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+        "raw": row.raw,
+        "raw_bytes_count": letter.raw_bytes_count,
+        "seen_count": row.seen_count,
+        "last_seen_at": row.last_seen_at,
+        "replayed_at": None,
+        "replay_outcome": None,
+    }

@@ -1,0 +1,326 @@
+"""The loop from the log to the warehouse: read a haul, write it with its offsets in one transaction, read on.
+
+The rule: in order, and only forward. What fails for now is repeated in place while readiness is false; what can never
+be loaded is a dead letter that Kafka acknowledged before the offsets move; everything else halts.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from time import monotonic
+from typing import Any, Self, TypeVar
+
+import pyarrow as pa
+import structlog
+from prometheus_client import CollectorRegistry
+
+from schemas.dead_letter import Reason
+from schemas.topics import DEAD_LETTERS, SESSIONS
+from sinks.backoff import delays
+from sinks.halt import ConsecutiveLimit, HaltError
+from sinks.intake import Intake, letter_about, prepare, take_in
+from sinks.kafka_outbox import KafkaOutbox
+from sinks.kafka_source import HaulLimits, KafkaSource
+from sinks.log import Haul, LogUnavailableError, Outbox, Source, UndeliverableLetterError
+from sinks.metrics import TOPIC_LABELS, LoaderMetrics
+from sinks.rows import SessionRows
+from sinks.sink import (
+    Batch,
+    FencedError,
+    LettersRejectedError,
+    LogPartition,
+    RowsRejectedError,
+    Sink,
+    SinkUnavailableError,
+    Written,
+    utc_now,
+)
+from sinks.status import FreshnessWindow, LoaderStatus, PartitionStatus
+
+log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderSettings:
+    """How much at once, how often, how long. The defaults favour freshness."""
+
+    limits: HaulLimits = field(default_factory=HaulLimits)
+    consecutive_unusable_max: int = 1_000
+    checkpoint_idle_seconds: float = 20.0
+    retry_first_seconds: float = 0.5
+    retry_most_seconds: float = 30.0
+
+
+class _StoppedError(Exception):
+    """The stop came while something was being repeated: it is left undone, and its offsets unmoved."""
+
+
+@dataclass(slots=True)
+class _Counts:
+    sessions_applied: int = 0
+    sessions_stale: int = 0
+    letters_loaded: int = 0
+    dead_lettered: int = 0
+
+
+class Loader:
+    """One loader of one warehouse. `run` it once."""
+
+    def __init__(  # noqa: PLR0913 - the collaborators, by name
+        self,
+        sink: Sink,
+        source: Source,
+        outbox: Outbox,
+        *,
+        topic_prefix: str,
+        settings: LoaderSettings,
+        metrics: LoaderMetrics,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._sink = sink
+        self._source = source
+        self._outbox = outbox
+        self._letters_topic = DEAD_LETTERS.name(topic_prefix)
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="warehouse")
+        self._limit = ConsecutiveLimit(settings.consecutive_unusable_max)
+        self._stored: dict[LogPartition, int] = {}
+        self._known: frozenset[LogPartition] = frozenset()
+        self._reason: str | None = "starting"
+        self._counts = _Counts()
+        self._freshness = FreshnessWindow()
+        self._last_commit_at: datetime | None = None
+        self._written_since_checkpoint = False
+        self._written_at = 0.0
+
+    @classmethod
+    def over_kafka(
+        cls,
+        kafka: Mapping[str, Any],
+        topic_prefix: str,
+        sink: Sink,
+        settings: LoaderSettings = LoaderSettings(),
+        *,
+        registry: CollectorRegistry,
+    ) -> Self:
+        """A loader of the topics with this prefix; `kafka` holds the arguments of every aiokafka client."""
+        metrics = LoaderMetrics(registry)
+        topics = (SESSIONS.name(topic_prefix), DEAD_LETTERS.name(topic_prefix))
+        return cls(
+            sink,
+            KafkaSource(kafka, topics, settings.limits, count_reset=metrics.resets.inc),
+            KafkaOutbox(kafka, topics[1]),
+            topic_prefix=topic_prefix,
+            settings=settings,
+            metrics=metrics,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Load until `stop` is set; then finish the batch in hand. Raises HaltError where going on is not safe."""
+        try:
+            await self._patiently(partial(self._in_thread, self._sink.open), stop)
+            await self._reopen(stop)
+            while not stop.is_set():
+                await self._turn(stop)
+        except _StoppedError:
+            log.warning("batch_left_undone", reason=self._reason, meaning="its offsets are unmoved: it is read again")
+        except (FencedError, LettersRejectedError, UndeliverableLetterError) as exc:
+            self._not_ready(str(exc))
+            raise HaltError(str(exc)) from exc
+        except BaseException as exc:
+            self._not_ready(f"{type(exc).__name__}: {exc}")
+            raise
+        finally:
+            await self._close()
+        self._not_ready("stopped")
+
+    def status(self) -> LoaderStatus:
+        """How it is going. Call it from the event loop that runs the loader."""
+        counts = self._counts
+        return LoaderStatus(
+            ready=self._reason is None,
+            reason=self._reason,
+            partitions=self._partitions(),
+            last_commit_at=self._last_commit_at,
+            sessions_applied=counts.sessions_applied,
+            sessions_stale=counts.sessions_stale,
+            letters_loaded=counts.letters_loaded,
+            dead_lettered=counts.dead_lettered,
+            freshness_p50_seconds=self._freshness.percentile(0.50),
+            freshness_p95_seconds=self._freshness.percentile(0.95),
+        )
+
+    def _partitions(self) -> tuple[PartitionStatus, ...]:
+        ends = self._source.ends()
+        return tuple(
+            PartitionStatus(partition, self._stored.get(partition, 0), ends.get(partition))
+            for partition in sorted({*self._known, *ends})
+        )
+
+    async def _turn(self, stop: asyncio.Event) -> None:
+        try:
+            haul = await self._source.read()
+        except LogUnavailableError as exc:
+            self._count_retry(exc)
+            # Whatever the source had in hand is read again.
+            await self._reopen(stop)
+            return
+        moved = {
+            partition: position
+            for partition, position in haul.positions.items()
+            if position != self._stored.get(partition, 0)
+        }
+        self._known = frozenset(haul.positions)
+        if moved:
+            await self._land(haul, moved, stop)
+        elif self._is_quiet():
+            await self._checkpoint()
+        self._observe_lag()
+
+    async def _reopen(self, stop: asyncio.Event) -> None:
+        self._stored = await self._patiently(partial(self._in_thread, self._sink.offsets), stop)
+        await self._patiently(partial(self._source.open, self._stored), stop)
+        self._ready()
+
+    async def _land(self, haul: Haul, moved: dict[LogPartition, int], stop: asyncio.Event) -> None:
+        """Write a haul. Taking out what cannot be loaded may take several rounds; each first publishes its letters."""
+        intake = await self._in_thread(partial(take_in, haul.records, letters_topic=self._letters_topic))
+        published: set[int] = set()
+        while True:
+            intake, rows = await self._in_thread(partial(prepare, intake))
+            self._limit.check(intake.verdicts())
+            await self._publish_letters(intake, published, stop)
+            expected = {partition: self._stored.get(partition) for partition in moved}
+            batch = Batch(rows, intake.letters, moved, expected)
+            try:
+                written = await self._patiently(partial(self._write, batch), stop)
+            except RowsRejectedError as exc:
+                log.warning("sessions_refused", count=len(exc.sessions), first=next(iter(exc.sessions.values())))
+                intake = intake.without(exc.sessions, Reason.SINK_REJECTED)
+                continue
+            break
+        self._limit.settle(intake.verdicts())
+        self._stored.update(moved)
+        self._ready()
+        self._count(haul, rows, written)
+
+    async def _write(self, batch: Batch) -> Written:
+        with self._metrics.writing.time():
+            return await self._in_thread(partial(self._sink.write, batch))
+
+    async def _publish_letters(self, intake: Intake, published: set[int], stop: asyncio.Event) -> None:
+        due = sorted(set(intake.unusable) - published)
+        if not due:
+            return
+        now = self._clock()
+        letters = [letter_about(intake.records[at], intake.unusable[at], occurred_at=now) for at in due]
+        await self._patiently(partial(self._outbox.publish, letters), stop)
+        published.update(due)
+        self._counts.dead_lettered += len(due)
+        for position in due:
+            self._metrics.dead_letters[intake.unusable[position].reason].inc()
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[_T]], stop: asyncio.Event) -> _T:
+        """Repeat what a sick dependency fails at, until it succeeds or the stop comes."""
+        for delay in delays(self._settings.retry_first_seconds, self._settings.retry_most_seconds):
+            try:
+                outcome = await attempt()
+            except (SinkUnavailableError, LogUnavailableError) as exc:
+                self._count_retry(exc)
+                if await _is_set_within(stop, delay):
+                    raise _StoppedError from exc
+            else:
+                return outcome
+        raise AssertionError("delays never end")
+
+    async def _checkpoint(self) -> None:
+        self._written_since_checkpoint = False
+        try:
+            await self._in_thread(self._sink.checkpoint)
+        except SinkUnavailableError as exc:
+            # Nothing is lost: the next batch meets the same fault, and waits for its end.
+            log.warning("checkpoint_failed", reason=str(exc))
+
+    def _is_quiet(self) -> bool:
+        return (
+            self._written_since_checkpoint and monotonic() - self._written_at >= self._settings.checkpoint_idle_seconds
+        )
+
+    async def _close(self) -> None:
+        await self._source.close()
+        await self._outbox.close()
+        await self._in_thread(self._sink.close)
+        self._thread.shutdown(wait=False)
+
+    async def _in_thread(self, job: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+
+    def _ready(self) -> None:
+        if self._reason is not None:
+            log.info("loader_ready", after=self._reason)
+        self._reason = None
+        self._metrics.ready.set(1)
+
+    def _not_ready(self, reason: str) -> None:
+        self._reason = reason
+        self._metrics.ready.set(0)
+
+    def _count_retry(self, exc: Exception) -> None:
+        of_sink = isinstance(exc, SinkUnavailableError)
+        (self._metrics.sink_retries if of_sink else self._metrics.log_retries).inc()
+        log.warning("warehouse_unavailable" if of_sink else "kafka_unavailable", reason=str(exc))
+        self._not_ready(str(exc))
+
+    def _count(self, haul: Haul, rows: SessionRows, written: Written) -> None:
+        now = self._clock()
+        self._last_commit_at = now
+        self._written_since_checkpoint, self._written_at = True, monotonic()
+        counts, metrics = self._counts, self._metrics
+        counts.sessions_applied += len(written.applied)
+        counts.sessions_stale += written.stale_count
+        counts.letters_loaded += written.letter_count
+        metrics.sessions_applied.inc(len(written.applied))
+        metrics.sessions_stale.inc(written.stale_count)
+        metrics.letters_loaded.inc(written.letter_count)
+        letters = sum(record.partition.topic == self._letters_topic for record in haul.records)
+        metrics.records_read[DEAD_LETTERS.suffix].inc(letters)
+        metrics.records_read[SESSIONS.suffix].inc(len(haul.records) - letters)
+        fresh = _freshness_seconds(rows, written, now)
+        self._freshness.add(fresh)
+        for seconds in fresh:
+            metrics.freshness.observe(seconds)
+
+    def _observe_lag(self) -> None:
+        lag = dict.fromkeys(TOPIC_LABELS, 0)
+        for partition in self._partitions():
+            is_letters = partition.partition.topic == self._letters_topic
+            lag[DEAD_LETTERS.suffix if is_letters else SESSIONS.suffix] += partition.lag
+        for label, count in lag.items():
+            self._metrics.lag[label].set(count)
+
+
+def _freshness_seconds(rows: SessionRows, written: Written, now: datetime) -> list[float]:
+    if not written.applied:
+        return []
+    receipts = rows.tables[SESSIONS.suffix]["last_received_at"].cast(pa.int64()).to_pylist()
+    committed = now.timestamp()
+    return [
+        max(0.0, committed - microseconds / 1e6)
+        for key, microseconds in zip(rows.keys, receipts, strict=True)
+        if key in written.applied
+    ]
+
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True

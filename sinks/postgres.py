@@ -1,0 +1,335 @@
+"""The server warehouse: Postgres 15 and newer, through psycopg.
+
+The rule: parents first. The upsert's row lock decides which of two writers has the newer document; only the children
+of the sessions it won are then replaced. Rows, letters and offsets are one transaction.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Final
+
+import psycopg
+
+from schemas.columns import CHILDREN, DEAD_LETTERS, SESSION_TABLES, SESSIONS, Column, ColumnType, Table
+from sinks import ddl
+from sinks.copy_text import copy_text
+from sinks.ddl import META, OFFSETS, names, quoted
+from sinks.letters import LetterRow, letter_table
+from sinks.postgres_query import PostgresReader
+from sinks.postgres_session import Address, fault_of
+from sinks.refused import refused
+from sinks.rows import STAMPED, SessionKey, SessionRows
+from sinks.sink import (
+    NOTHING_NEW,
+    Batch,
+    Fault,
+    FencedError,
+    LettersRejectedError,
+    LogPartition,
+    MisconfiguredError,
+    QueryLimits,
+    QueryResult,
+    RowsRejectedError,
+    SinkUnavailableError,
+    Written,
+    utc_now,
+)
+
+# Of the writing connection. A lock that is not to be had, or a loader that was cut off while it held some, must not
+# stand in the way for longer than this.
+_WRITER_SETTINGS: Final = (
+    "SET lock_timeout = '10s'; SET statement_timeout = '300s'; SET idle_in_transaction_session_timeout = '60s'"
+)
+_LAYOUT_LOCK: Final = 7_301_455_120_411
+"""Advisory lock: two loaders that start together create the tables one after the other."""
+_INSUFFICIENT_PRIVILEGE: Final = "42501"
+_INVALID_TABLE_DEFINITION: Final = "42P16"
+_DEPENDENT_OBJECTS: Final = "2BP01"
+_WINNERS: Final = Table(
+    "winners",
+    SESSIONS.key,
+    (
+        Column("sdk_app_id", ColumnType.INTEGER, nullable=False, description=""),
+        Column("session_id", ColumnType.TEXT, nullable=False, description=""),
+    ),
+)
+_KEY: Final = "(sdk_app_id, session_id)"
+
+
+class PostgresSink:
+    """A Postgres database, schema public."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        recording_deadline_seconds: int,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._address = Address(url)
+        self._deadline_seconds = recording_deadline_seconds
+        self._clock = clock
+        self._reader = PostgresReader(self._address)
+        self._connection: psycopg.Connection | None = None
+
+    def open(self) -> None:
+        """Connect; create or upgrade what is in the database."""
+        with self._in_our_words():
+            try:
+                with self._connected().transaction():
+                    self._lay_out(self._connected())
+            except psycopg.Error as exc:
+                if exc.sqlstate == _INSUFFICIENT_PRIVILEGE:
+                    raise MisconfiguredError(
+                        f"{self._address}: {self._address.plain(exc)}: grant the role of WAREHOUSE__URL "
+                        "CREATE on schema public and TEMPORARY on the database"
+                    ) from exc
+                raise
+
+    def offsets(self) -> dict[LogPartition, int]:
+        """The stored offsets."""
+        with self._in_our_words():
+            return _stored_offsets(self._connected())
+
+    def write(self, batch: Batch) -> Written:
+        """Land the batch in one transaction."""
+        with self._in_our_words():
+            try:
+                return self._write(self._connected(), batch)
+            except psycopg.Error as exc:
+                if fault_of(exc) is Fault.DATA:
+                    raise self._refusal(batch, exc) from exc
+                raise
+
+    def checkpoint(self) -> None:
+        """Postgres keeps house by itself."""
+
+    def query(self, sql: str, limits: QueryLimits = QueryLimits()) -> QueryResult:  # noqa: B008 - a frozen value
+        """Run exactly one SELECT, from any thread, on a connection of its own."""
+        return self._reader.query(sql, limits)
+
+    def close(self) -> None:
+        """Close the writing connection."""
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.close()
+        self._connection = None
+
+    def _connected(self) -> psycopg.Connection:
+        if self._connection is None or self._connection.closed:
+            connection = self._address.connect()
+            connection.execute(_WRITER_SETTINGS)
+            for table in (*SESSION_TABLES, DEAD_LETTERS):
+                connection.execute(_staging_table(table).encode())
+            connection.execute(_temporary("winners", _WINNERS.columns).encode())
+            self._connection = connection
+        return self._connection
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        try:
+            with self._address.in_our_words():
+                yield
+        except SinkUnavailableError:
+            # Whatever state the connection is in: the next attempt begins with a new one.
+            self.close()
+            raise
+
+    def _lay_out(self, connection: psycopg.Connection) -> None:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LAYOUT_LOCK])
+        existing = _catalogue(connection)
+        meta: dict[str, str] = (
+            dict(connection.execute('SELECT "key", "value" FROM callweave_meta').fetchall())
+            if META.name in existing
+            else {}
+        )
+        ddl.check_layout_version(meta.get("layout_version"))
+        digest = ddl.layout_digest(ddl.POSTGRES, recording_deadline_seconds=self._deadline_seconds)
+        statements = ddl.upgrade(ddl.POSTGRES, existing)
+        if not statements and meta.get("layout_digest") == digest and set(ddl.VIEWS) <= set(existing):
+            # Replacing a view waits for everybody who reads it, so it is done only when something changed.
+            return
+        for statement in statements:
+            connection.execute(statement.encode())
+        for name in ddl.VIEWS:
+            self._replace_view(connection, name)
+        for comment in ddl.comments():
+            connection.execute(comment.encode())
+        for key, value in (("layout_version", str(ddl.LAYOUT_VERSION)), ("layout_digest", digest)):
+            connection.execute(
+                'INSERT INTO callweave_meta ("key", "value") VALUES (%s, %s) '
+                'ON CONFLICT ("key") DO UPDATE SET "value" = excluded."value"',
+                [key, value],
+            )
+
+    def _replace_view(self, connection: psycopg.Connection, name: str) -> None:
+        select = ddl.view(name, recording_deadline_seconds=self._deadline_seconds)
+        create = f"CREATE OR REPLACE VIEW {quoted(name)} AS {select}".encode()
+        try:
+            with connection.transaction():
+                connection.execute(create)
+        except psycopg.Error as exc:
+            if exc.sqlstate != _INVALID_TABLE_DEFINITION:
+                raise
+            # A view whose columns moved cannot be replaced, only made anew.
+            try:
+                connection.execute(f"DROP VIEW {quoted(name)}".encode())
+            except psycopg.Error as drop:
+                if drop.sqlstate == _DEPENDENT_OBJECTS:
+                    raise MisconfiguredError(
+                        f"the view {name} has new columns, but other views are built on it: drop those, start the "
+                        f"loader, and make them again ({self._address.plain(drop)})"
+                    ) from drop
+                raise
+            connection.execute(create)
+
+    def _write(self, connection: psycopg.Connection, batch: Batch) -> Written:
+        try:
+            with connection.transaction():
+                now = self._commit_time(connection)
+                # First, because it makes a second loader of the same partitions wait here rather than work in vain.
+                _move_offsets(connection, batch, now)
+                applied = _replace_sessions(connection, batch.sessions, now)
+                _count_letters(connection, batch.letters)
+        except _NotExpectedError:
+            stored = _stored_offsets(connection)
+            there = {partition: stored.get(partition) for partition in batch.offsets}
+            if there == dict(batch.offsets):
+                # An earlier attempt's commit succeeded although its answer was lost: the rows came with the offsets.
+                return NOTHING_NEW
+            raise FencedError(
+                f"the stored offsets are {there}, not those that this loader left: another one writes here"
+            ) from None
+        return Written(applied, len(batch.sessions) - len(applied), len(batch.letters))
+
+    def _commit_time(self, connection: psycopg.Connection) -> datetime:
+        # Never backwards, whatever the clock does: incremental models take loaded_at for their watermark.
+        row = connection.execute("SELECT max(updated_at) FROM callweave_offsets").fetchone()
+        now = self._clock()
+        return now if row is None or row[0] is None else max(now, row[0] + timedelta(microseconds=1))
+
+    def _refusal(self, batch: Batch, exc: psycopg.Error) -> Exception:
+        found = refused(len(batch.sessions), lambda start, stop: self._try_alone(batch.sessions.slice(start, stop)))
+        if found:
+            return RowsRejectedError({batch.sessions.keys[position]: reason for position, reason in found.items()})
+        if not batch.letters:
+            return exc
+        return LettersRejectedError(f"Postgres refuses a dead letter: {exc.sqlstate}: {exc.diag.message_primary}")
+
+    def _try_alone(self, sessions: SessionRows) -> str | None:
+        try:
+            with self._connected().transaction(force_rollback=True):
+                _replace_sessions(self._connected(), sessions, self._clock())
+        except psycopg.Error as exc:
+            if fault_of(exc) is Fault.DATA:
+                # Of what the server says, the first line; the others may quote whole rows.
+                return f"{exc.sqlstate}: {exc.diag.message_primary}"
+            raise
+        return None
+
+
+class _NotExpectedError(Exception):
+    """The stored offsets are not the expected ones."""
+
+
+def _temporary(name: str, columns: Sequence[Column]) -> str:
+    lines = ", ".join(f"{quoted(column.name)} {ddl.POSTGRES.types[column.type]}" for column in columns)
+    return f"CREATE TEMPORARY TABLE {quoted(name)} ({lines}) ON COMMIT DELETE ROWS"
+
+
+def _staging_table(table: Table) -> str:
+    return _temporary(f"batch_{table.name}", [column for column in table.columns if column.name != STAMPED])
+
+
+def _replace_sessions(connection: psycopg.Connection, sessions: SessionRows, now: datetime) -> frozenset[SessionKey]:
+    if not len(sessions):
+        return frozenset()
+    for name, table in sessions.tables.items():
+        _stage(connection, name, table.column_names, copy_text(table))
+    connection.execute(_UPSERT_PARENTS, [now])
+    for child in CHILDREN:
+        columns = names(child.column_names)
+        connection.execute(f"DELETE FROM {child.name} WHERE {_KEY} IN (SELECT * FROM winners)".encode())  # noqa: S608
+        connection.execute(
+            f"INSERT INTO {child.name} ({columns}) SELECT {columns} FROM batch_{child.name} "  # noqa: S608
+            f"WHERE {_KEY} IN (SELECT * FROM winners)".encode()
+        )
+    winners = connection.execute("SELECT sdk_app_id, session_id FROM winners").fetchall()
+    return frozenset(SessionKey(app, session) for app, session in winners)
+
+
+def _stage(connection: psycopg.Connection, name: str, columns: Sequence[str], payload: bytes) -> None:
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY batch_{name} ({names(list(columns))}) FROM STDIN".encode()) as copy,
+    ):
+        copy.write(payload)
+
+
+def _upsert_parents() -> bytes:
+    columns = [name for name in SESSIONS.column_names if name != STAMPED]
+    updates = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in SESSIONS.column_names)
+    # COLLATE "C": digests are ordered by their bytes, as everywhere else, and not as the server's language has it.
+    return f"""
+        WITH upserted AS (
+            INSERT INTO sessions AS s ({names(columns)}, {quoted(STAMPED)})
+            SELECT {names(columns)}, %s FROM batch_sessions ORDER BY sdk_app_id, session_id
+            ON CONFLICT {_KEY} DO UPDATE SET {updates}
+            WHERE (excluded.version, excluded.document_digest COLLATE "C")
+                > (s.version, s.document_digest COLLATE "C")
+            RETURNING s.sdk_app_id, s.session_id
+        )
+        INSERT INTO winners SELECT * FROM upserted
+    """.encode()  # noqa: S608 - names of our own
+
+
+_UPSERT_PARENTS: Final = _upsert_parents()
+
+
+def _count_letters(connection: psycopg.Connection, letters: Sequence[LetterRow]) -> None:
+    if not letters:
+        return
+    _stage(connection, DEAD_LETTERS.name, DEAD_LETTERS.column_names, copy_text(letter_table(letters)))
+    columns = names(DEAD_LETTERS.column_names)
+    connection.execute(
+        f"INSERT INTO dead_letters AS d ({columns}) SELECT {columns} FROM batch_dead_letters "  # noqa: S608
+        "ORDER BY dead_letter_id ON CONFLICT (dead_letter_id) DO UPDATE SET "
+        "seen_count = d.seen_count + excluded.seen_count, "
+        "last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)".encode()
+    )
+
+
+def _move_offsets(connection: psycopg.Connection, batch: Batch, now: datetime) -> None:
+    for (topic, partition), next_offset in sorted(batch.offsets.items()):
+        expected = batch.expected[LogPartition(topic, partition)]
+        if expected is None:
+            moved = connection.execute(
+                'INSERT INTO callweave_offsets (topic, "partition", next_offset, updated_at) '
+                "VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                [topic, partition, next_offset, now],
+            )
+        else:
+            moved = connection.execute(
+                "UPDATE callweave_offsets SET next_offset = %s, updated_at = %s "
+                'WHERE topic = %s AND "partition" = %s AND next_offset = %s',
+                [next_offset, now, topic, partition, expected],
+            )
+        if moved.rowcount != 1:
+            raise _NotExpectedError
+
+
+def _stored_offsets(connection: psycopg.Connection) -> dict[LogPartition, int]:
+    rows = connection.execute(f"SELECT {names(OFFSETS.column_names[:3])} FROM callweave_offsets".encode())  # noqa: S608
+    return {LogPartition(topic, partition): next_offset for topic, partition, next_offset in rows.fetchall()}
+
+
+def _catalogue(connection: psycopg.Connection) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    rows = connection.execute(
+        "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'"
+    )
+    for table, column, kind in rows.fetchall():
+        found.setdefault(table, {})[column] = kind
+    return found

@@ -1,0 +1,136 @@
+"""What the loader asks of a warehouse: values in, values out, and the few ways in which it may fail.
+
+The one rule: a batch lands whole (rows, letters and offsets in one transaction) or not at all. Synchronous on purpose:
+warehouse drivers block, so the loader calls a sink from one thread of its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum, auto
+from typing import Any, NamedTuple, Protocol
+
+from sinks.letters import LetterRow
+from sinks.rows import SessionKey, SessionRows
+
+
+class LogPartition(NamedTuple):
+    """One partition of a Kafka topic."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one transaction writes. `offsets` is stored only where `expected` (None: nothing) is what stands there."""
+
+    sessions: SessionRows
+    letters: Sequence[LetterRow]
+    offsets: Mapping[LogPartition, int]
+    expected: Mapping[LogPartition, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What came of a batch: the sessions that were replaced; the others were older than what stood there."""
+
+    applied: frozenset[SessionKey]
+    stale_count: int
+    letter_count: int
+
+
+NOTHING_NEW = Written(frozenset(), 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLimits:
+    """How much a read-only query may cost."""
+
+    rows_max: int = 10_000
+    seconds_max: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """The rows of a query; JSON columns are text, times are aware UTC. `truncated`: there were more rows."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    truncated: bool
+
+
+class Fault(Enum):
+    """What a driver's error means: each sink maps its driver's codes to these in one function."""
+
+    TRANSIENT = auto()
+    """The warehouse is away, busy or full: the same batch may land later."""
+    DATA = auto()
+    """The warehouse refuses a value: some row of the batch will never land."""
+    BROKEN = auto()
+    """Our program or the set-up is wrong: a person has to look."""
+
+
+class SinkUnavailableError(Exception):
+    """The warehouse cannot take the batch now; nothing of it landed, or all of it did. Try the same batch again."""
+
+
+class RowsRejectedError(Exception):
+    """The warehouse will never take these sessions; nothing of the batch landed. The values say why."""
+
+    def __init__(self, sessions: Mapping[SessionKey, str]) -> None:
+        self.sessions = dict(sessions)
+        super().__init__(
+            f"the warehouse refused {len(self.sessions)} sessions: {next(iter(self.sessions.values()), '')}"
+        )
+
+
+class LettersRejectedError(Exception):
+    """The warehouse refuses a dead letter. There is no letter about a letter, so this halts."""
+
+
+class FencedError(Exception):
+    """Another loader moved the stored offsets: this one must not write any more."""
+
+
+class MisconfiguredError(Exception):
+    """The set-up cannot work; the message is one sentence: what, where, what to do."""
+
+
+class QueryRefusedError(Exception):
+    """The query is none that may be run, or the warehouse refused it. The message says why."""
+
+
+class QueryTooSlowError(QueryRefusedError):
+    """The query took longer than its limit and was stopped."""
+
+
+class Reader(Protocol):
+    """Somebody who answers read-only queries; callable from any thread, at any time after opening."""
+
+    def query(self, sql: str, limits: QueryLimits = ...) -> QueryResult:
+        """Run exactly one SELECT, unable to write, within the limits."""
+
+    def close(self) -> None:
+        """Release the warehouse. Closing twice equals closing once."""
+
+
+class Sink(Reader, Protocol):
+    """One warehouse. All but `query` is called from one thread; every method may raise SinkUnavailableError."""
+
+    def open(self) -> None:
+        """Connect; create or upgrade tables and views. Opening twice equals opening once."""
+
+    def offsets(self) -> dict[LogPartition, int]:
+        """The next offset of every partition, as stored beside the rows."""
+
+    def write(self, batch: Batch) -> Written:
+        """Land the batch. A batch whose offsets stand there already is done; writing it again changes nothing."""
+
+    def checkpoint(self) -> None:
+        """Housekeeping that is better done while nothing arrives."""
+
+
+def utc_now() -> datetime:
+    """The clock of a sink, unless it is given another."""
+    return datetime.now(UTC)

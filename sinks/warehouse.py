@@ -1,0 +1,65 @@
+"""From WAREHOUSE__URL to the warehouse it names. Drivers are imported only when their warehouse is chosen."""
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+from sinks.sink import MisconfiguredError, Reader, Sink
+
+_LATER: Final = ("clickhouse", "ducklake", "parquet")
+_POSTGRES: Final = ("postgresql://", "postgres://")
+
+
+def open_sink(url: str, *, data_dir: Path, recording_deadline_seconds: int) -> Sink:
+    """The sink that `url` names; nothing is connected before its `open`. A relative file lies in `data_dir`."""
+    if url.startswith("duckdb:"):
+        from sinks.duckdb import DuckDbSink  # noqa: PLC0415 - see the module's docstring
+
+        path = _file(url, data_dir)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return DuckDbSink(path, recording_deadline_seconds=recording_deadline_seconds)
+    if url.startswith(_POSTGRES):
+        _need_psycopg()
+        from sinks.postgres import PostgresSink  # noqa: PLC0415
+
+        return PostgresSink(url, recording_deadline_seconds=recording_deadline_seconds)
+    raise MisconfiguredError(_unknown(url))
+
+
+def open_reader(url: str, *, data_dir: Path) -> Reader:
+    """Read-only access without a loader. A DuckDB file that a loader has open raises SinkUnavailableError."""
+    if url.startswith("duckdb:"):
+        from sinks.duckdb_query import DuckDbReader  # noqa: PLC0415
+
+        return DuckDbReader(_file(url, data_dir))
+    if url.startswith(_POSTGRES):
+        _need_psycopg()
+        from sinks.postgres_query import PostgresReader  # noqa: PLC0415
+        from sinks.postgres_session import Address  # noqa: PLC0415
+
+        return PostgresReader(Address(url))
+    raise MisconfiguredError(_unknown(url))
+
+
+def _file(url: str, data_dir: Path) -> Path:
+    prefix, _, path = url.partition(":///")
+    if prefix != "duckdb" or not path or path.endswith("/"):
+        raise MisconfiguredError("WAREHOUSE__URL names no DuckDB file: write duckdb:///relative or duckdb:////absolute")
+    return data_dir / unquote(path)
+
+
+def _need_psycopg() -> None:
+    try:
+        import psycopg  # noqa: F401, PLC0415
+    except ImportError as exc:
+        raise MisconfiguredError(
+            "WAREHOUSE__URL is a Postgres address and its driver is not installed: pip install 'callweave[postgres]'"
+        ) from exc
+
+
+def _unknown(url: str) -> str:
+    # Only the scheme is repeated: the rest may hold a password.
+    scheme = url.partition(":")[0] if ":" in url else "nothing"
+    if scheme in _LATER:
+        return f"WAREHOUSE__URL is a {scheme} address, which this version cannot load: use duckdb:/// or postgresql://"
+    return f"WAREHOUSE__URL begins with {scheme[:20]!r}: use duckdb:/// or postgresql://"

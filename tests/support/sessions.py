@@ -1,0 +1,72 @@
+"""Builders of session documents, as the worker publishes them, and of the Kafka values that carry them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from schemas import jsontext
+from schemas.dead_letter import DeadLetter, Reason, Stage
+from schemas.events import session_key
+from schemas.session import Leg, Recording, SessionDocument, Voicemail
+
+APP = 1400000001
+RECEIVED_AT = datetime(2026, 11, 24, 3, 55, 0, 123000, tzinfo=UTC)
+"""When everything was received, unless a test says otherwise."""
+
+
+def a_session(session_id: str = "s-1", **changes: Any) -> SessionDocument:
+    """A session without a CDR, and what a test changes about it."""
+    values: dict[str, Any] = {
+        **_nothing(SessionDocument),
+        "schema_version": 1,
+        "sdk_app_id": APP,
+        "session_id": session_id,
+        "version": 1,
+        "has_cdr": False,
+        "leg_count": 0,
+        "recordings_expected": 0,
+        "recordings_received": 0,
+        "recordings_missing": 0,
+        "voicemail_count": 0,
+        "first_received_at": RECEIVED_AT,
+        "last_received_at": RECEIVED_AT,
+        "legs": [],
+        "recordings": [],
+        "voicemails": [],
+    }
+    return SessionDocument(**{**values, **changes})
+
+
+def a_leg(leg_sequence: int = 0, **changes: Any) -> Leg:
+    """A leg of which nothing is known."""
+    return Leg(**{**_nothing(Leg), "leg_sequence": leg_sequence, **changes})
+
+
+def a_recording(recording_id: str = "r-1", **changes: Any) -> Recording:
+    """A recording that is expected and has not come."""
+    return Recording(**{**_nothing(Recording), "recording_id": recording_id, "is_expected": True, **changes})
+
+
+def a_voicemail(voicemail_id: str = "v-1", **changes: Any) -> Voicemail:
+    """A voicemail of which nothing is known."""
+    return Voicemail(**{**_nothing(Voicemail), "voicemail_id": voicemail_id, **changes})
+
+
+def a_letter(raw: bytes = b"not json", **changes: Any) -> DeadLetter:
+    """A push that was no JSON."""
+    options: dict[str, Any] = {"raw": raw, "occurred_at": RECEIVED_AT, **changes}
+    return DeadLetter.of(Stage.RECEIVE, Reason.UNDECODABLE, "not JSON", **options)
+
+
+def session_record(document: SessionDocument, **state: Any) -> tuple[bytes, bytes]:
+    """Key and value in the sessions topic."""
+    return public_record(document.public(), **state)
+
+
+def public_record(public: dict[str, Any], **state: Any) -> tuple[bytes, bytes]:
+    """Key and value of a public document, which a test may have broken."""
+    value = {"schema_version": 1, "version": public.get("version"), "session": public, "state": state}
+    return session_key(public["sdk_app_id"], public["session_id"]), jsontext.encode(value)
+
+
+def _nothing(model: Any) -> dict[str, None]:
+    return dict.fromkeys(model.model_fields)
