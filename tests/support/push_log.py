@@ -17,6 +17,7 @@ class MemoryPushLog:
     journal: list[str] = field(default_factory=list)
     event_values: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
     letter_values: list[bytes] = field(default_factory=list)
+    entries: list[LogEntry] = field(default_factory=list)
     away: str | None = None
     gate: asyncio.Event | None = None
 
@@ -25,6 +26,7 @@ class MemoryPushLog:
 
     async def append(self, entry: LogEntry) -> None:
         self.journal.append("append")
+        self.entries.append(entry)
         if self.gate is not None:
             await self.gate.wait()
         if self.away is not None:

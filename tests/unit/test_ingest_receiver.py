@@ -138,6 +138,14 @@ async def test_a_push_is_stored_and_answered_with_zero(
     assert house.count("push_log_append_seconds_count") == house.count("push_seconds_count") == 1
 
 
+async def test_a_receipt_has_whole_milliseconds(house: House) -> None:
+    await house.push(a_cdr(Direction="up"))
+
+    (entry,) = house.log.entries
+    assert entry.event is not None
+    assert {entry.event.received_at, entry.letters[0].received_at} == {TO_THE_MILLISECOND}
+
+
 async def test_zero_comes_after_the_acknowledgement() -> None:
     log = MemoryPushLog(gate=asyncio.Event())
     async with a_house(log) as house:
@@ -409,13 +417,11 @@ async def test_a_large_body_of_undeclared_length_is_counted(house: House) -> Non
 
 async def test_an_endless_body_is_counted_as_far_as_the_bound(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingest.body_reader.COUNTED_BYTES_MAX", 150_000)
+    head = b"POST /tccc/push HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
-    async def pieces() -> AsyncIterator[bytes]:
-        for _ in range(300):
-            yield b"y" * 1000
+    answer = await raw_exchange(house, head, *[b"1000\r\n" + b"y" * 4096 + b"\r\n"] * 40)  # and no end
 
-    await house.ask("POST", house.receiver.url, data=pieces())
-
+    assert json_of(answer)["ErrCode"] == 413
     assert [letter.raw_bytes_count for letter in house.log.letters] == [150_000]
 
 

@@ -1,0 +1,226 @@
+"""The loader on a real Kafka: topics to a DuckDB file, over restarts, added partitions and topics made anew."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.errors import for_code
+from prometheus_client import CollectorRegistry
+
+from schemas.topics import DEAD_LETTERS, MESSAGE_BYTES_MAX, SESSIONS
+from sinks.halt import HaltError
+from sinks.intake import RAW_BYTES_MAX
+from sinks.kafka_source import HaulLimits
+from sinks.loader import Loader, LoaderSettings
+from sinks.warehouse import open_reader, open_sink
+from tests.support.sessions import a_letter, a_session, session_record
+
+DEADLINE_SECONDS = 60
+# Everything that is asked now and then is asked at once, so that no test waits for it.
+SETTINGS = LoaderSettings(
+    limits=replace(HaulLimits(), linger_seconds=0.05, idle_seconds=0.1, probe_seconds=0.2, partitions_seconds=0.2),
+    retry_first_seconds=0.05,
+    retry_most_seconds=0.2,
+)
+
+
+class Log:
+    """The topics of one test."""
+
+    def __init__(self, bootstrap_servers: str, prefix: str) -> None:
+        self.options = {"bootstrap_servers": bootstrap_servers}
+        self.prefix = prefix
+        self.sessions = SESSIONS.name(prefix)
+        self.letters = DEAD_LETTERS.name(prefix)
+
+    async def create(self, *topics: tuple[str, int]) -> None:
+        config = {"max.message.bytes": str(MESSAGE_BYTES_MAX)}
+        async with self._admin() as admin:
+            answer = await admin.create_topics(
+                [NewTopic(name, count, 1, topic_configs=config) for name, count in topics]
+            )
+        assert [for_code(error[1]).errno for error in answer.topic_errors] == [0] * len(topics)
+
+    async def delete(self, topic: str) -> None:
+        async with self._admin() as admin:
+            await admin.delete_topics([topic])
+
+            async def is_gone() -> bool:
+                return topic not in await admin.list_topics()
+
+            await _until_awaited(is_gone)
+
+    async def add_partitions(self, topic: str, count: int) -> None:
+        async with self._admin() as admin:
+            await admin.create_partitions({topic: NewPartitions(count)})
+
+    async def send(
+        self, topic: str, records: Iterable[tuple[bytes, bytes | None]], partition: int | None = None
+    ) -> None:
+        async with AIOKafkaProducer(**self.options, max_request_size=MESSAGE_BYTES_MAX) as producer:
+            for sent in [await producer.send(topic, value, key=key, partition=partition) for key, value in records]:
+                await sent
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        admin = AIOKafkaAdminClient(**self.options)
+        await admin.start()
+        try:
+            yield admin
+        finally:
+            await admin.close()
+
+
+@pytest.fixture
+def log(kafka: str, topic_prefix: str) -> Log:
+    return Log(kafka, topic_prefix)
+
+
+@asynccontextmanager
+async def loading(log: Log, data_dir: Path) -> AsyncIterator[Loader]:
+    sink = open_sink("duckdb:///calls.duckdb", data_dir=data_dir, recording_deadline_seconds=3600)
+    loader = Loader.over_kafka(log.options, log.prefix, sink, SETTINGS, registry=CollectorRegistry())
+    stop = asyncio.Event()
+    run = asyncio.create_task(loader.run(stop))
+    try:
+        yield loader
+    finally:
+        stop.set()
+        await asyncio.wait_for(run, DEADLINE_SECONDS)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async def check() -> bool:
+        return bool(condition())
+
+    await _until_awaited(check)
+
+
+async def _until_awaited(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not await condition():  # noqa: ASYNC110 - what is waited for is elsewhere
+            await asyncio.sleep(0.02)
+
+
+def loaded(loader: Loader, log: Log, counts: dict[int, int]) -> bool:
+    status = loader.status()
+    found = {
+        part.partition.partition: part.next_offset for part in status.partitions if part.partition.topic == log.sessions
+    }
+    return status.ready and found == counts
+
+
+def rows(data_dir: Path, sql: str) -> list[tuple[Any, ...]]:
+    reader = open_reader("duckdb:///calls.duckdb", data_dir=data_dir)
+    try:
+        return reader.query(sql).rows
+    finally:
+        reader.close()
+
+
+async def test_what_is_in_the_topics_is_in_the_tables_and_a_restart_goes_on_from_there(
+    log: Log, tmp_path: Path
+) -> None:
+    await log.create((log.sessions, 2), (log.letters, 1))
+    for partition in (0, 1):
+        await log.send(
+            log.sessions, [session_record(a_session(f"{partition}-{number}")) for number in range(30)], partition
+        )
+    await log.send(log.letters, [(b"k", a_letter().encoded())] * 3)
+    async with loading(log, tmp_path) as loader:
+        await until(lambda: loaded(loader, log, {0: 30, 1: 30}) and loader.status().letters_loaded)
+        assert loader.status().lag == 0
+    first = rows(tmp_path, "SELECT count(*), (SELECT max(seen_count) FROM dead_letters) FROM sessions")
+    await log.send(log.sessions, [session_record(a_session("late"))], 1)
+    async with loading(log, tmp_path) as loader:
+        await until(lambda: loaded(loader, log, {0: 30, 1: 31}))
+        assert (loader.status().sessions_applied, loader.status().sessions_stale) == (1, 0)
+
+    assert first == [(60, 3)]
+    assert rows(tmp_path, "SELECT count(*), (SELECT max(seen_count) FROM dead_letters) FROM sessions") == [(61, 3)]
+
+
+async def test_an_unusable_record_comes_back_as_a_row_of_dead_letters(log: Log, tmp_path: Path) -> None:
+    await log.create((log.sessions, 1), (log.letters, 1))
+    await log.send(log.sessions, [(b"1:x", b"\x00garbage"), session_record(a_session()), (b"1:y", None)])
+    async with loading(log, tmp_path) as loader:
+        await until(lambda: loader.status().letters_loaded)
+
+    assert rows(tmp_path, "SELECT session_id FROM sessions") == [("s-1",)]
+    assert rows(tmp_path, 'SELECT stage, reason, topic, "partition", "offset", raw, seen_count FROM dead_letters') == [
+        ("load", "SCHEMA_VIOLATION", log.sessions, 0, 0, b"\x00garbage", 1)
+    ]
+
+
+async def test_partitions_that_are_added_are_read(log: Log, tmp_path: Path) -> None:
+    await log.create((log.sessions, 1), (log.letters, 1))
+    await log.send(log.sessions, [session_record(a_session("old"))])
+    async with loading(log, tmp_path) as loader:
+        await until(lambda: loaded(loader, log, {0: 1}))
+        await log.add_partitions(log.sessions, 2)
+        await until(lambda: loaded(loader, log, {0: 1, 1: 0}))
+        await log.send(log.sessions, [session_record(a_session("new"))], 1)
+        await until(lambda: loaded(loader, log, {0: 1, 1: 1}))
+
+    assert rows(tmp_path, "SELECT session_id FROM sessions ORDER BY 1") == [("new",), ("old",)]
+
+
+async def test_a_topic_made_anew_is_read_from_its_beginning(log: Log, tmp_path: Path) -> None:
+    await log.create((log.sessions, 1), (log.letters, 1))
+    await log.send(log.sessions, [session_record(a_session(f"s-{number}")) for number in range(5)])
+    async with loading(log, tmp_path) as loader:
+        await until(lambda: loaded(loader, log, {0: 5}))
+    await log.delete(log.sessions)
+    await log.create((log.sessions, 1))
+    await log.send(log.sessions, [session_record(a_session("after"))])
+    async with loading(log, tmp_path) as loader:
+        await until(lambda: loaded(loader, log, {0: 1}))
+
+    assert rows(tmp_path, "SELECT count(*) FROM sessions") == [(6,)]
+    assert rows(tmp_path, f"SELECT next_offset FROM callweave_offsets WHERE topic = '{log.sessions}'") == [(1,)]
+
+
+async def test_a_topic_that_is_not_there_is_waited_for(log: Log, tmp_path: Path) -> None:
+    async with loading(log, tmp_path) as loader:
+        await until(lambda: "does not exist" in (loader.status().reason or ""))
+        assert not loader.status().ready
+        await log.create((log.sessions, 1), (log.letters, 1))
+        await until(lambda: loader.status().ready)
+
+
+async def test_a_broker_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    nowhere = Log("127.0.0.1:1", "t.")
+    async with loading(nowhere, tmp_path) as loader:
+        await until(lambda: "Kafka does not answer" in (loader.status().reason or ""))
+        assert not loader.status().ready
+
+
+async def test_somebody_elses_record_among_the_letters_halts(log: Log, tmp_path: Path) -> None:
+    await log.create((log.sessions, 1), (log.letters, 1))
+    await log.send(log.letters, [(b"k", b"no letter")])
+    sink = open_sink("duckdb:///calls.duckdb", data_dir=tmp_path, recording_deadline_seconds=3600)
+    loader = Loader.over_kafka(log.options, log.prefix, sink, SETTINGS, registry=CollectorRegistry())
+    with pytest.raises(HaltError):
+        await asyncio.wait_for(loader.run(asyncio.Event()), DEADLINE_SECONDS)
+
+    assert rows(tmp_path, f"SELECT * FROM callweave_offsets WHERE topic = '{log.letters}'") == []
+
+
+async def test_a_value_of_the_largest_size_is_loaded_and_its_letter_fits(log: Log, tmp_path: Path) -> None:
+    await log.create((log.sessions, 1), (log.letters, 1))
+    size = MESSAGE_BYTES_MAX - 2048
+    key, value = session_record(a_session("large"), padding="")
+    large = value.replace(b'"padding":""', b'"padding":"' + b"x" * (size - len(value)) + b'"')
+    await log.send(log.sessions, [(key, large), (b"1:x", b"x" * size)])
+    async with loading(log, tmp_path) as loader:
+        await until(lambda: loader.status().letters_loaded)
+
+    assert rows(tmp_path, "SELECT session_id FROM sessions") == [("large",)]
+    ((raw_bytes_count, kept),) = rows(tmp_path, "SELECT raw_bytes_count, octet_length(raw) FROM dead_letters")
+    assert (raw_bytes_count, kept) == (size, RAW_BYTES_MAX)
