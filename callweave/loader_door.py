@@ -11,9 +11,9 @@ from dataclasses import asdict
 from http import HTTPStatus
 
 from aiohttp import web
-from sinks.loader import Loader
 
 from callweave.reading import answer_of
+from sinks.loader import Loader
 from sinks.sink import QueryLimits, QueryRefusedError, Reader, SinkUnavailableError
 
 ROWS_MAX = 100_000

@@ -33,6 +33,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.services)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make golden-update` rewrites what the scenarios expect."""
+    parser.addoption("--golden-update", action="store_true", help="rewrite the golden scenarios' expectations")
+
+
+@pytest.fixture
+def golden_update(request: pytest.FixtureRequest) -> bool:
+    """Whether expectations are rewritten."""
+    return bool(request.config.getoption("--golden-update"))
+
+
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[str]:
     """Bootstrap servers of a real Kafka; KAFKA=3.9 chooses its version, see `tests.support.broker`."""

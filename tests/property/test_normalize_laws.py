@@ -71,7 +71,7 @@ def test_any_json_gives_an_event_or_a_letter(
     value: Any,
     action: str | None,
     sent: dict[str, str],
-    is_gzipped: bool,  # noqa: FBT001
+    is_gzipped: bool,
 ) -> None:
     raw = json.dumps(value).encode()
     raw = gzip.compress(raw) if is_gzipped else raw

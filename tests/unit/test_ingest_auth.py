@@ -101,7 +101,7 @@ async def test_the_open_door_authorises_everybody() -> None:
 
 
 @pytest.mark.parametrize(("tokens", "is_right"), [(("s3",), True), (("x", "s3"), True), (("x",), False), ((), False)])
-async def test_any_token_may_be_the_right_one(tokens: tuple[str, ...], is_right: bool) -> None:  # noqa: FBT001
+async def test_any_token_may_be_the_right_one(tokens: tuple[str, ...], is_right: bool) -> None:
     door = TokenAuthenticator("s3", OpenDoor())
 
     outcome = await door.authorise(Presented(None, tokens))

@@ -38,7 +38,7 @@ def the_letter(normalized: Normalized) -> DeadLetter:
 
 @pytest.mark.parametrize("name", EXAMPLE_NAMES)
 @pytest.mark.parametrize("is_action_sent", [True, False])
-def test_every_example_becomes_an_event_with_or_without_its_action(name: str, is_action_sent: bool) -> None:  # noqa: FBT001
+def test_every_example_becomes_an_event_with_or_without_its_action(name: str, is_action_sent: bool) -> None:
     action = action_of_example(name)
 
     normalized = received(an_example(name), action if is_action_sent else None, X_TCCC_PUSH_UUID="uuid-1")
@@ -289,6 +289,13 @@ def test_credentials_do_not_reach_a_letter() -> None:
         "X-Tccc-Push-Uuid": "uuid-1",
         "Content-Type": "application/json",
     }
+
+
+def test_what_tccc_is_told_can_be_written_down_whatever_the_headers_hold() -> None:
+    message = received(b"junk", Content_Encoding="\udc80").message
+
+    assert message.encode()
+    assert message.endswith("(Content-Encoding: \ufffd)")
 
 
 def test_a_repeated_useless_push_is_the_same_letter() -> None:

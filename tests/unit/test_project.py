@@ -294,7 +294,7 @@ def test_the_cdr_source_tells_push_from_api():
 
 
 def test_an_earlier_receipt_that_comes_last_still_raises_the_version():
-    """Counterexample to counting only reports and repeated reports (ADR 0005): two receipts known, the first comes last."""
+    """Counterexample to counting only reports and repeated reports (ADR 0005): the first receipt comes last."""
     later = [a_cdr(at=200), a_cdr(at=100)]
     before, after = session(*later), session(*later, a_cdr(at=0))
 
