@@ -20,6 +20,7 @@ from callweave.reading import open_questions
 from callweave.settings import MisconfiguredError, Settings
 from callweave.simulator import SimulationOptions
 from callweave.standing import look, wait_idle
+from callweave.supervisor import ROLES
 from callweave.verify import compare
 
 TROUBLE = {
@@ -50,7 +51,7 @@ Look for yourself (everything is in {data}):
 To point TCCC at your own: README.md, "Point TCCC at it"."""
 
 
-async def run_demo(settings: Settings, *, config: Path | None, sessions: int, seed: int) -> int:
+async def run_demo(settings: Settings, *, config: Path | None, sessions: int, seed: int, rate: float | None) -> int:
     """Run it; 0 only if the warehouse agrees with what was sent."""
     if settings.warehouse.url is not None:
         raise MisconfiguredError("the demo makes its own warehouse: unset CALLWEAVE_WAREHOUSE__URL")
@@ -58,7 +59,9 @@ async def run_demo(settings: Settings, *, config: Path | None, sessions: int, se
     ledger = settings.data_dir / "ledger.jsonl"
     started = time.monotonic()
     async with _running_up(settings, config) as url:
-        say(f"ready after {time.monotonic() - started:.0f} s; pushing {sessions} sessions to {url}")
+        await _until_all_roles_are_ready(settings)
+        pace = f", {rate:g} pushes a second" if rate else ""
+        say(f"ready after {time.monotonic() - started:.0f} s; pushing {sessions} sessions to {url}{pace}")
         receiver = settings.receiver
         report = await simulate_visibly(
             SimulationOptions(
@@ -66,6 +69,7 @@ async def run_demo(settings: Settings, *, config: Path | None, sessions: int, se
                 sessions=sessions,
                 seed=seed,
                 faults=TROUBLE,
+                rate=rate,
                 ledger=ledger,
                 user=receiver.username,
                 password=receiver.password.get_secret_value() if receiver.password else None,
@@ -103,7 +107,14 @@ def _show(settings: Settings, ledger: Path, given_up: int) -> int:
     return 0 if verification.ok and not given_up else 1
 
 
-KPI_SQL = "select * from kpi_daily order by 1, 2"
+KPI_SQL = """
+select sdk_app_id, day, offered, answered, abandoned,
+       round(100 * service_level_20s) as "service level %", round(asa_seconds) as "ASA s",
+       round(aht_without_acw_seconds) as "AHT s", outbound_calls as outbound,
+       round(100 * outbound_connect_rate) as "connected %",
+       recordings_received as recordings, recordings_missing as missing
+from kpi_daily order by 1, 2
+"""
 
 
 def _prepare(data_dir: Path) -> None:
@@ -140,6 +151,18 @@ async def _running_up(settings: Settings, config: Path | None) -> AsyncIterator[
         if process.returncode is None:
             process.terminate()
         await asyncio.wait_for(process.wait(), STOP_SECONDS_MAX)
+
+
+async def _until_all_roles_are_ready(settings: Settings) -> None:
+    """Pushes are welcome before; waiting shows the freshness of a pipeline that runs, not of one that starts."""
+    deadline = time.monotonic() + READY_SECONDS_MAX
+    with_broker = _with_broker(settings)
+    while time.monotonic() < deadline:
+        standing = await asyncio.to_thread(look, with_broker)
+        if standing.is_healthy and len(standing.roles) == len(ROLES):
+            return
+        await asyncio.sleep(0.3)
+    raise MisconfiguredError("not every role became ready: the lines above say why")
 
 
 def _with_broker(settings: Settings) -> Settings:

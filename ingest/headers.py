@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Mapping
 
+from multidict import CIMultiDict, CIMultiDictProxy
+
 PUSH_UUID = "X-TCCC-PUSH-UUID"
 CONTENT_ENCODING = "Content-Encoding"
 
@@ -14,7 +16,7 @@ _REMOVED = r"\1(removed)"
 def header_of(headers: Mapping[str, str], name: str) -> str | None:
     """One header's value, in any case of its name (the first, where it is repeated)."""
     exact = headers.get(name)
-    if exact is not None:
+    if exact is not None or isinstance(headers, (CIMultiDict, CIMultiDictProxy)):  # whose `get` asked for any case
         return exact
     folded = name.casefold()
     return next((value for key, value in headers.items() if key.casefold() == folded), None)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
+import pyarrow as pa
 import structlog
 
 from schemas.columns import DEAD_LETTERS, SESSION_TABLES, SESSIONS
@@ -62,6 +63,11 @@ LEFT JOIN sessions AS s ON s.sdk_app_id = b.sdk_app_id AND s.session_id = b.sess
 WHERE s.session_id IS NULL OR (b.version, b.document_digest) > (s.version, s.document_digest)
 """
 _REPLACED: Final = "(sdk_app_id, session_id) IN (SELECT (sdk_app_id, session_id) FROM winners WHERE existed)"
+_ONLY_WINNERS: Final = "SEMI JOIN winners AS w ON w.sdk_app_id = b.sdk_app_id AND w.session_id = b.session_id"
+_OFFSETS_GONE: Final = """
+DELETE FROM callweave_offsets AS o
+USING batch_offsets AS b WHERE b.topic = o.topic AND b."partition" = o."partition"
+"""
 _LETTERS_SEEN_AGAIN: Final = """
 UPDATE dead_letters AS d
 SET seen_count = d.seen_count + b.seen_count, last_seen_at = greatest(d.last_seen_at, b.last_seen_at)
@@ -256,6 +262,14 @@ def _staged(writer: duckdb.DuckDBPyConnection, batch: Batch) -> Iterator[None]:
     tables = dict(batch.sessions.tables)
     if batch.letters:
         tables[DEAD_LETTERS.name] = letter_table(batch.letters)
+    if batch.offsets:
+        tables["offsets"] = pa.table(
+            {
+                "topic": [topic for topic, _ in batch.offsets],
+                "partition": [partition for _, partition in batch.offsets],
+                "next_offset": list(batch.offsets.values()),
+            }
+        )
     for name, table in tables.items():
         writer.register(f"batch_{name}", table)
     try:
@@ -275,12 +289,15 @@ def _replace_sessions(writer: duckdb.DuckDBPyConnection, sessions: SessionRows, 
     for table in SESSION_TABLES:
         if any_existed:
             writer.execute(f"DELETE FROM {table.name} WHERE {_REPLACED}")  # noqa: S608 - names of our own
+        if not winners or not sessions.tables[table.name].num_rows:
+            continue
         columns = [name for name in table.column_names if name != STAMPED]
         stamp, parameters = (f", {quoted(STAMPED)}", [now]) if table is SESSIONS else ("", [])
         writer.execute(
             f"INSERT INTO {table.name} ({names(columns)}{stamp}) "  # noqa: S608 - names of our own
             f"SELECT {names(columns, 'b.')}{', ?' if parameters else ''} FROM batch_{table.name} AS b "
-            "SEMI JOIN winners AS w ON w.sdk_app_id = b.sdk_app_id AND w.session_id = b.session_id",
+            # Hardly ever is a document stale, and a join that keeps everything is not free.
+            f"{_ONLY_WINNERS if len(winners) < len(sessions) else ''}",
             parameters,
         )
     return frozenset(SessionKey(app, session) for app, session, _ in winners)
@@ -293,11 +310,13 @@ def _count_letters(writer: duckdb.DuckDBPyConnection, batch: Batch) -> None:
 
 
 def _move_offsets(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> None:
-    for (topic, partition), next_offset in batch.offsets.items():
-        writer.execute('DELETE FROM callweave_offsets WHERE topic = ? AND "partition" = ?', [topic, partition])
+    if batch.offsets:
+        columns = names(OFFSETS.column_names)
+        writer.execute(_OFFSETS_GONE)
         writer.execute(
-            f"INSERT INTO callweave_offsets ({names(OFFSETS.column_names)}) VALUES (?, ?, ?, ?)",  # noqa: S608
-            [topic, partition, next_offset, now],
+            f"INSERT INTO callweave_offsets ({columns}) "  # noqa: S608 - names of our own
+            'SELECT topic, "partition", next_offset, ? FROM batch_offsets',
+            [now],
         )
 
 

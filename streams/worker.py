@@ -24,6 +24,7 @@ from streams.core.fold import fold, record_of_stored, restore
 from streams.engine.consumer import SafeTransport
 from streams.engine.guard import ContiguityGuard
 from streams.engine.halt import exit_for_restart, halt
+from streams.engine.monitor import QuietMonitor
 from streams.engine.recovery import SafeTableManager
 from streams.engine.table import SEND_SECONDS_MAX, Entry, SessionTable
 
@@ -115,6 +116,7 @@ def build_worker(options: WorkerOptions) -> Worker:
         producer_max_request_size=topics.MESSAGE_BYTES_MAX + MIB,
         web_enabled=False,
         TableManager=SafeTableManager,
+        Monitor=QuietMonitor,
     )
     app.guard = ContiguityGuard()
     app.transport = SafeTransport(app.conf.broker_consumer, app)

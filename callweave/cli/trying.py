@@ -105,6 +105,7 @@ def verify(
 def demo(
     sessions: Annotated[int, typer.Option(min=1, help="How many sessions to push.")] = 2000,
     seed: Annotated[int, typer.Option(help="The same seed invents the same sessions.")] = 2020,
+    rate: Annotated[float, typer.Option(min=0, help="Pushes a second; 0: as fast as they are answered.")] = 250,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
@@ -112,7 +113,7 @@ def demo(
     from callweave.demo import run_demo
 
     settings = settings_of(config, data or Path("callweave-demo"), role="demo")
-    raise typer.Exit(asyncio.run(run_demo(settings, config=config, sessions=sessions, seed=seed)))
+    raise typer.Exit(asyncio.run(run_demo(settings, config=config, sessions=sessions, seed=seed, rate=rate or None)))
 
 
 async def simulate_visibly(options: SimulationOptions) -> SimulationReport:

@@ -6,7 +6,6 @@ part 4). The store keeps the state alone; restoring absorbs `state` alone, and c
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from schemas import jsontext
 from schemas.events import NormalizedEvent, parse_session_key
@@ -26,7 +25,6 @@ class Folded:
 
     record: bytes | None
     stored: bytes | None
-    last_received_ms: int
     outcomes: list[Outcome] = field(default_factory=list)
     refused: list[NormalizedEvent] = field(default_factory=list)
 
@@ -55,13 +53,12 @@ def fold(key: bytes, stored: bytes | None, events: Sequence[NormalizedEvent]) ->
         state = absorbed.state
         if absorbed.outcome is Outcome.REFUSED:
             refused.append(event)
-    if state == before:
-        return Folded(None, None, 0, outcomes, refused)
-    record, state_json = session_record(key, state)
+    if state is before:  # absorbing gives the same state back where nothing is new
+        return Folded(None, None, outcomes, refused)
+    record, stored_now = session_record(key, state)
     if len(record) > RECORD_BYTES_MAX:
         return _fold_while_it_fits(key, before, events)
-    last_ms = max(report.last_ms for report in state.reports.values())
-    return Folded(record, jsontext.encode(state_json), last_ms, outcomes, refused)
+    return Folded(record, stored_now, outcomes, refused)
 
 
 def restore(stored: bytes | None, value: bytes) -> Restored:
@@ -83,17 +80,18 @@ def record_of_stored(key: bytes, stored: bytes) -> bytes:
     return session_record(key, _stored_state(stored))[0]
 
 
-def session_record(key: bytes, state: SessionState) -> tuple[bytes, dict[str, Any]]:
+def session_record(key: bytes, state: SessionState) -> tuple[bytes, bytes]:
     """The value of `tccc.sessions` for a state, and the state's JSON within it."""
     document = project(*parse_session_key(key), state)
-    state_json = state_to_json(state)
-    record = {
-        "schema_version": SESSION_SCHEMA_VERSION,
-        "version": str(document.version),
-        "session": document.public(),
-        "state": state_json,
-    }
-    return jsontext.encode(record), state_json
+    session, stored = jsontext.encode(document.public()), jsontext.encode(state_to_json(state))
+    # Put together from its parts, keys in order, so that the state is written once for the topic and the store.
+    record = b'{"schema_version":%d,"session":%b,"state":%b,"version":"%d"}' % (
+        SESSION_SCHEMA_VERSION,
+        session,
+        stored,
+        document.version,
+    )
+    return record, stored
 
 
 def _fold_while_it_fits(key: bytes, state: SessionState, events: Sequence[NormalizedEvent]) -> Folded:
@@ -101,23 +99,20 @@ def _fold_while_it_fits(key: bytes, state: SessionState, events: Sequence[Normal
     outcomes: list[Outcome] = []
     refused: list[NormalizedEvent] = []
     record: bytes | None = None
-    before = state
+    stored: bytes | None = None
     for event in events:
         absorbed = absorb(state, event)
         outcome = absorbed.outcome
-        if absorbed.state != state:
-            candidate, _ = session_record(key, absorbed.state)
+        if absorbed.state is not state:
+            candidate, candidate_stored = session_record(key, absorbed.state)
             if len(candidate) > RECORD_BYTES_MAX:
                 outcome = Outcome.REFUSED
             else:
-                state, record = absorbed.state, candidate
+                state, record, stored = absorbed.state, candidate, candidate_stored
         outcomes.append(outcome)
         if outcome is Outcome.REFUSED:
             refused.append(event)
-    if record is None or state == before:
-        return Folded(None, None, 0, outcomes, refused)
-    last_ms = max(report.last_ms for report in state.reports.values())
-    return Folded(record, jsontext.encode(state_to_json(state)), last_ms, outcomes, refused)
+    return Folded(record, stored, outcomes, refused)
 
 
 def _stored_state(stored: bytes) -> SessionState:
