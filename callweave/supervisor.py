@@ -20,12 +20,14 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
+from callweave.broker.jars import BrokerUnavailable
 from callweave.broker.local import LocalBroker
 from callweave.child import die_with_parent
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import MisconfiguredError, Settings
 from callweave.standing import Pending, ask_readiness, wait_idle
 from callweave.topics import apply_topics
+from sinks.warehouse import open_sink
 from streams.engine.halt import ExitStatus
 
 ROLES = ("receiver", "worker", "loader")
@@ -36,6 +38,8 @@ STEADY_SECONDS = 60.0
 """A role that ran this long starts again without back-off."""
 
 MISCONFIGURED_STATUS = 2
+BROKER_LOOK_SECONDS = 1.0
+FETCH_STEPS = 4
 
 
 @dataclass(slots=True)
@@ -63,14 +67,24 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
         self._bootstrap_servers = ""
+        self._is_announced = False
+        self._failed_status = 0
 
     async def run(self) -> int:
         """Run until told to stop; the exit status of `up`."""
         self._listen_to_signals()
-        with _sole_owner(self._settings.data_dir), self._broker():
+        # What no role could start with is said before anything is started; opening comes later, in the loader.
+        open_sink(
+            self._settings.warehouse_url,
+            data_dir=self._settings.data_dir,
+            recording_deadline_seconds=self._settings.warehouse.recording_deadline_seconds,
+        )
+        with _sole_owner(self._settings.data_dir), self._broker() as broker:
             if not await self._topics_are_there():
                 return 0
             watchers = [asyncio.create_task(self._watch(child)) for child in self._children.values()]
+            if broker is not None:
+                watchers.append(asyncio.create_task(self._watch_broker(broker)))
             announcing = asyncio.create_task(self._announce())
             await self._stopping.wait()
             announcing.cancel()
@@ -82,22 +96,47 @@ class Supervisor:
                 await self._end_everybody()
 
     @contextmanager
-    def _broker(self) -> Iterator[None]:
+    def _broker(self) -> Iterator[LocalBroker | None]:
         if self._settings.kafka.bootstrap_servers:
             self._bootstrap_servers = self._settings.kafka.bootstrap_servers
-            yield
+            yield None
             return
         options = self._settings.broker
         data = self._settings.data_dir / "kafka"
-        self._say("starting Apache Kafka (its first start fetches it)")
-        with LocalBroker(data, version=options.version, port=options.port, heap_mb=options.heap_mb) as broker:
+        self._say(f"starting Apache Kafka {options.version}")
+        starting = LocalBroker(data, version=options.version, port=options.port, heap_mb=options.heap_mb)
+        with starting.start(progress=self._tell_fetching) as broker:
             self._bootstrap_servers = broker.bootstrap_servers
-            self._runtime.publish("broker", RoleEntry(broker.pid, bootstrap_servers=broker.bootstrap_servers))
+            self._publish_broker(broker)
             self._say(f"Apache Kafka {options.version} is ready at {broker.bootstrap_servers}")
             try:
-                yield
+                yield broker
             finally:
                 self._runtime.withdraw("broker", broker.pid)
+
+    def _tell_fetching(self, done: int, total: int) -> None:
+        if done * FETCH_STEPS // total > (done - 1) * FETCH_STEPS // total:
+            self._say(f"fetched {done} of Kafka's {total} jars")
+
+    def _publish_broker(self, broker: LocalBroker) -> None:
+        self._runtime.publish("broker", RoleEntry(broker.pid, bootstrap_servers=broker.bootstrap_servers))
+
+    async def _watch_broker(self, broker: LocalBroker) -> None:
+        """Start the broker again when it dies, at the same address: the roles know no other."""
+        while not self._stopping.is_set():
+            await asyncio.sleep(BROKER_LOOK_SECONDS)
+            if broker.is_alive() or self._stopping.is_set():
+                continue
+            self._say(f"Apache Kafka died ({broker.log_file} tells why); starting it again")
+            try:
+                await asyncio.to_thread(broker.start)
+            except BrokerUnavailable as exc:
+                self._say(str(exc))
+                continue
+            self._publish_broker(broker)
+            if broker.bootstrap_servers != self._bootstrap_servers:
+                self._say(f"Apache Kafka came back at another address, {broker.bootstrap_servers}: stopping")
+                self._stopping.set()
 
     async def _topics_are_there(self) -> bool:
         """Create what is missing; a broker that is away is waited for. False when told to stop meanwhile."""
@@ -123,6 +162,11 @@ class Supervisor:
             child.process = await self._start(child.role)
             status = await child.process.wait()
             if self._stopping.is_set():
+                return
+            if status == MISCONFIGURED_STATUS and not self._is_announced:
+                # Before anything was served: settings that cannot work stop the program.
+                self._failed_status = MISCONFIGURED_STATUS
+                self._stopping.set()
                 return
             if status in (ExitStatus.HALTED, MISCONFIGURED_STATUS):
                 child.ended_because = f"it ended with status {status}; the lines above say why"
@@ -161,11 +205,14 @@ class Supervisor:
                 ready, _ = await asyncio.to_thread(ask_readiness, receiver)
                 if ready:
                     told.add("ready")
+                    self._is_announced = True
                     self._ready(receiver.push_url)
             await asyncio.sleep(0.1)
 
     async def _drain(self) -> int:
         """Stop the door, let everything that was answered reach the warehouse, then stop the rest."""
+        if self._failed_status:
+            return self._failed_status
         self._say("draining: the receiver takes no more pushes")
         deadline = time.monotonic() + DRAIN_SECONDS_MAX
         await self._end("receiver", STOP_SECONDS_MAX)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.program import Program, eventually
+from tests.support.program import Program, eventually, ready_url
 
 
 @pytest.fixture
@@ -84,6 +84,47 @@ def test_a_second_up_on_the_same_directory_is_refused(program: Program) -> None:
         done = program.run("up", expect=2)
 
     assert "another `callweave up` runs" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [({"WAREHOUSE__URL": "oracle://x"}, "oracle"), ({"RECEIVER__HOST": "192.0.2.1"}, "cannot listen on 192.0.2.1")],
+)
+def test_up_with_settings_that_cannot_work_ends_before_it_serves(
+    program: Program, settings: dict[str, str], sentence: str
+) -> None:
+    program.settings |= settings
+    done = program.run("up", expect=2)
+
+    assert sentence in done.stderr
+    assert done.stdout == ""
+
+
+def test_up_brings_its_own_kafka_and_starts_it_again_when_it_dies(tmp_path: Path) -> None:
+    program = Program(tmp_path / "data", "", "tccc.")
+    push = b'{"SdkAppId":1,"SessionId":"%d","Direction":0}'
+    with program.up() as url:
+        assert ask(f"{url}?action=cdr", data=push % 1)[0] == 200
+        os.kill(program.roles()["broker"]["pid"], signal.SIGKILL)
+        eventually(lambda: ask(f"{url}?action=cdr", data=push % 2)[0] == 200)
+        program.run("status", "--wait-idle", "90")
+        assert {row["session_id"] for row in program.sql("select session_id from sessions")} == {"1", "2"}
+
+
+@pytest.mark.timeout(240)
+def test_up_that_cannot_drain_says_what_is_pending_and_loses_nothing(program: Program, postgres_url: str) -> None:
+    program.settings["WAREHOUSE__URL"] = "postgresql://127.0.0.1:1/away"
+    process = program.start("up")
+    url = ready_url(process)
+    assert ask(f"{url}?action=cdr", data=b'{"SdkAppId":1,"SessionId":"s","Direction":0}')[0] == 200
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(120) == 1
+
+    program.settings["WAREHOUSE__URL"] = postgres_url
+    with program.up():
+        program.run("status", "--wait-idle", "60")
+        assert program.sql("select session_id from sessions") == [{"session_id": "s"}]
 
 
 def test_children_do_not_outlive_a_killed_up(program: Program) -> None:
