@@ -14,7 +14,9 @@ UPGRADE ?=
 export KAFKA
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock golden-update clean
+# Trials of each fault for `make chaos-engine`.
+TRIALS ?= 1
+.PHONY: help demo test check bench chaos-engine lock golden-update clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +35,9 @@ check: $(STAMP) ## format, lint, types and import contracts: no services, under 
 
 bench: $(STAMP) ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench
+
+chaos-engine: $(STAMP) ## two workers, one fault in the middle of the load, and the count of what was lost (TRIALS=n)
+	@$(BIN)/python -m tests.faults.engine_trials --trials $(TRIALS)
 
 lock: $(STAMP) ## write requirements.lock anew from pyproject.toml (UPGRADE="name ..." moves these to their newest)
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
