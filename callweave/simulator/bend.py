@@ -68,6 +68,14 @@ def _lower_case_keys(session: Session, _stream: random.Random) -> Session:
     return _with_call(session, replace(session.calls[0], key_labels_in_lower_case=True))
 
 
+def _never_recorded(session: Session, stream: random.Random) -> Session:
+    """Lose one track before it was made; its name stays in the CDR."""
+    if not session.recordings:
+        return session
+    lost = stream.randrange(len(session.recordings))
+    return replace(session, recordings=session.recordings[:lost] + session.recordings[lost + 1 :])
+
+
 def _epoch_record_id(session: Session, stream: random.Random) -> Session:
     """Name tracks by the second in which they began, as the guide's own sample does."""
     call = session.calls[0]
@@ -267,6 +275,7 @@ _CORRECTIONS: tuple[_Correction, ...] = (
 _BENDERS: tuple[tuple[str, Callable[[Session, random.Random], Session]], ...] = (
     ("unknown_end_status", _unknown_end_status),
     ("leg_ends_early", _leg_ends_early),
+    ("never_recorded", _never_recorded),
     ("epoch_record_id", _epoch_record_id),
     ("empty_record_id", _empty_record_id),
     ("call_type_missing", _call_type_missing),

@@ -19,6 +19,8 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "record_first": "recordings and voicemails of a session are pushed before its CDR",
         "withhold": "a recording is never pushed",
         "withhold_cdr": "the CDRs of a session are never pushed",
+        "withhold_voicemail": "a voicemail is never pushed",
+        "unpushed": "a session is never pushed at all: only the API knows of it",
         "missing_header": "a push has no X-TCCC-PUSH-UUID",
         "no_action": "a push has no action in its query",
         "voicemail_version": "a voicemail push has version=1 in its query, as the other actions have",
@@ -28,6 +30,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "unknown_fields": "a push has fields that no documentation knows",
         "unknown_end_status": "a CDR has an EndStatusString that no documentation knows",
         "lower_case_keys": "key and label of key presses are written in lower case",
+        "never_recorded": "a recording that a CDR names was never made: no push, and no address from the API",
         "epoch_record_id": "the RecordIds of a session are seconds as text, and two tracks may share one",
         "empty_record_id": "one RecordId of a session is empty, in the CDR or in the recording's push",
         "endpoint_number": "EndpointUser of a customer is a number in a recording's push, and text in a voicemail's",
@@ -54,7 +57,7 @@ class FaultError(ValueError):
     """A fault was asked for that does not exist, or with a rate that is none."""
 
 
-def parse_faults(texts: Iterable[str]) -> dict[str, float]:
+def parse_faults(texts: Iterable[str], catalogue: Mapping[str, str] = FAULTS) -> dict[str, float]:
     """Read NAME=RATE texts; hyphens and underscores are the same. Raise FaultError with one sentence."""
     rates: dict[str, float] = {}
     for text in texts:
@@ -66,16 +69,16 @@ def parse_faults(texts: Iterable[str]) -> dict[str, float]:
         except ValueError:
             raise FaultError(f"The rate of fault {name!r} is {rate_text!r}: write a number from 0 to 1.") from None
         rates[name] = rate
-    return check_faults(rates)
+    return check_faults(rates, catalogue)
 
 
-def check_faults(rates: Mapping[str, float]) -> dict[str, float]:
+def check_faults(rates: Mapping[str, float], catalogue: Mapping[str, str] = FAULTS) -> dict[str, float]:
     """Give the rates under their proper names. Raise FaultError with one sentence."""
     checked: dict[str, float] = {}
     for given_name, rate in rates.items():
         name = given_name.strip().replace("-", "_")
-        if name not in FAULTS:
-            raise FaultError(f"There is no fault {given_name!r}: use one of {', '.join(sorted(FAULTS))}.")
+        if name not in catalogue:
+            raise FaultError(f"There is no fault {given_name!r}: use one of {', '.join(sorted(catalogue))}.")
         if not math.isfinite(rate) or not 0 <= rate <= 1:
             raise FaultError(f"The rate of fault {given_name!r} is {rate}: write a number from 0 to 1.")
         checked[name] = rate
@@ -85,9 +88,9 @@ def check_faults(rates: Mapping[str, float]) -> dict[str, float]:
 class Dice:
     """Decides for each fault where it strikes."""
 
-    def __init__(self, seed: int, rates: Mapping[str, float]) -> None:
-        self._rates = check_faults(rates)
-        self._streams = {name: chance(seed, "fault", name) for name in FAULTS}
+    def __init__(self, seed: int, rates: Mapping[str, float], catalogue: Mapping[str, str] = FAULTS) -> None:
+        self._rates = check_faults(rates, catalogue)
+        self._streams = {name: chance(seed, "fault", name) for name in catalogue}
 
     def strikes(self, fault: str) -> bool:
         """Throw once: does the fault strike here?"""

@@ -76,7 +76,8 @@ class _Desk:
 
 
 def _session_pushes(desk: _Desk, owner: int, session: Session) -> list[tuple[float, Push]]:
-    cdr_withheld = desk.dice.strikes("withhold_cdr")
+    is_unpushed = desk.dice.strikes("unpushed")
+    cdr_withheld = desk.dice.strikes("withhold_cdr") or is_unpushed
     cdr_at = float(session.calls[0].ended + desk.stream.randint(1, 5))
     if desk.dice.strikes("record_first"):
         others = [track.timestamp for track in session.recordings] + [mail.timestamp for mail in session.voicemails]
@@ -87,11 +88,12 @@ def _session_pushes(desk: _Desk, owner: int, session: Session) -> list[tuple[flo
         timed += _pushes_of(desk, owner, session, f"cdr:{place}", at=at, withheld=cdr_withheld)
     for place, track in enumerate(session.recordings):
         at = track.timestamp + desk.stream.randint(2, 300)
-        withheld = desk.dice.strikes("withhold")
+        withheld = desk.dice.strikes("withhold") or is_unpushed
         timed += _pushes_of(desk, owner, session, f"record:{place}", at=at, withheld=withheld)
     for place, mail in enumerate(session.voicemails):
         at = mail.timestamp + desk.stream.randint(2, 60)
-        timed += _pushes_of(desk, owner, session, f"voicemail:{place}", at=at, withheld=False)
+        withheld = desk.dice.strikes("withhold_voicemail") or is_unpushed
+        timed += _pushes_of(desk, owner, session, f"voicemail:{place}", at=at, withheld=withheld)
     return timed
 
 

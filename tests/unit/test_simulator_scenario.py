@@ -236,6 +236,31 @@ def test_withheld_cdrs_are_never_sent():
     assert {plan.pushes[slot.place].content.partition(":")[0] for slot in plan.slots} == {"record", "voicemail"}
 
 
+def test_withheld_voicemails_are_never_sent():
+    _, plan = planned(withhold_voicemail=1)
+
+    assert {plan.pushes[slot.place].content.partition(":")[0] for slot in plan.slots} == {"cdr", "record"}
+
+
+def test_unpushed_sessions_are_never_mentioned():
+    sessions, plan = planned(unpushed=0.3, repush=1)
+    unsent = {push.owner for push in plan.pushes if push.withheld}
+
+    assert 10 < len(unsent) < 60
+    assert not unsent & {plan.pushes[slot.place].owner for slot in plan.slots}
+    assert {push.owner for push in plan.pushes} == set(range(len(sessions)))
+
+
+def test_a_recording_that_was_never_made_is_still_named():
+    before = {session.session_id: session for session in sessions_of(120)}
+    sessions, _ = planned(never_recorded=1)
+
+    for session in sessions:
+        whole = before[session.session_id]
+        assert len(session.recordings) == max(0, len(whole.recordings) - 1)
+        assert session.calls == whole.calls
+
+
 def test_missing_header_takes_the_uuid_away():
     _, plan = planned(missing_header=1)
 
