@@ -63,7 +63,7 @@ def reconciled(line: LedgerSession, reconciliation: Reconciliation) -> LedgerSes
     session = facts_of(line)
     if not reconciliation.knows(session) or line.is_unsettled:
         return line
-    outcomes = [
+    outcomes: list[_Rows | None] = [
         reconciled_rows(session, arrived, api_place=api_place, is_absent=is_absent)
         for arrived in _arrivals(line)
         for api_place in _places_of_api(session, arrived)

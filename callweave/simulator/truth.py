@@ -127,6 +127,8 @@ class _Name:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
+    """A place in a call that names a recording, and whose it would be."""
+
     side: str
     leg_sequence: int | None
     persons: frozenset[str]

@@ -11,6 +11,8 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +187,8 @@ class ApiServer:
                 return self._cut(request)
             case "cut_midway":
                 return self._cut(request, body)
-        return web.Response(body=body, headers={"Content-Type": content_type})
+        date = format_datetime(datetime.fromtimestamp(time.time() + self.skew_seconds, UTC), usegmt=True)
+        return web.Response(body=body, headers={"Content-Type": content_type, "Date": date})
 
     def _cut(self, request: web.Request, body: bytes = b"") -> web.StreamResponse:
         """Drop the connection, after a promise of more than was sent where there is a body."""
