@@ -92,7 +92,7 @@ class ApiServer:
         self._rates = check_faults(options.faults, API_FAULTS)
         self._dice = Dice(options.seed, self._rates, API_FAULTS)
         sessions = (facts_of(line) for line in iterate_ledger(options.ledger) if isinstance(line, LedgerSession))
-        world = World.of(sessions, self._habits(), self.clock, window_by=options.window_by)
+        world = World(sessions, self._habits(), self.clock, window_by=options.window_by)
         self._desk = Desk(world, self.access, LIST_FIELDS[options.list_field])
 
     @property
