@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from callweave.simulator.ledger import LedgerPush, LedgerSession, iterate_ledger
+from callweave.simulator.reconciled import FILLED, Reconciliation, reconciled
 
 Query = Callable[[str], list[dict[str, object]]]
 """Runs one SELECT; cells as JSON has them: times as ISO text, bytes as base64 text, JSON columns as text."""
@@ -110,8 +111,11 @@ class Verification:
         )
 
 
-def compare(ledger: Path, query: Query) -> Verification:
-    """Compare the warehouse behind `query` with a ledger. Raise LedgerError when the file is none."""
+def compare(ledger: Path, query: Query, *, reconciliation: Reconciliation | None = None) -> Verification:
+    """Compare the warehouse behind `query` with a ledger. Raise LedgerError when the file is none.
+
+    With a reconciliation, the warehouse must hold all that the API of `simulate-api` knows too.
+    """
     result = Verification()
     letters = _LetterBook()
     sessions: list[LedgerSession] = []
@@ -123,7 +127,7 @@ def compare(ledger: Path, query: Query) -> Verification:
             for push in line.pushes:
                 _count_push(result.counts, push)
             letters.expect_of(line)
-            sessions.append(line)
+            sessions.append(line if reconciliation is None else reconciled(line, reconciliation))
             if len(sessions) == _SESSIONS_AT_ONCE:
                 _compare_sessions(sessions, query, result)
                 sessions = []
@@ -322,7 +326,8 @@ def _compare_tracks(session: LedgerSession, table: str, expected: list[_Row], he
     with_id_first = sorted(expected, key=lambda row: row.get("recording_id") is None)
     for row in with_id_first:
         recording_id = row.get("recording_id")
-        column, value = (id_column, recording_id) if recording_id is not None else ("url", row["url"])
+        identity = recording_id if recording_id is not None else row.get("voicemail_id")
+        column, value = (id_column, identity) if identity is not None else ("url", row["url"])
         label = f"{word} {value} of session {session.name}"
         match = next((one for one in remaining if one[column] == value), None)
         if match is None:
@@ -392,6 +397,8 @@ def _answered(session: LedgerSession, table: str, row: _Row) -> str:
     """Tell when the push behind a row was answered."""
     if not row["is_received"]:
         return "is named by the CDR and was never pushed"
+    if row["source"] == "api":
+        return "is known to the API"
     content = f"{'record' if table == 'recordings' else 'voicemail'}:"
     tracks = session.facts["recordings" if table == "recordings" else "voicemails"]
     for push in sorted(session.pushes, key=lambda push: push.answered_at or ""):
@@ -429,6 +436,8 @@ def _shown(value: Any) -> str:
 
 
 def _shown_expected(column: str, value: Any) -> str:
+    if value == FILLED:
+        return "any value"
     if isinstance(value, dict) and set(value) == {"any_of"}:
         return " or ".join(dict.fromkeys(_shown_expected(column, one) for one in value["any_of"]))
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else _shown(value)
@@ -437,6 +446,8 @@ def _shown_expected(column: str, value: Any) -> str:
 def _agrees(column: str, expected: Any, actual: Any) -> bool:
     if isinstance(expected, dict) and set(expected) == {"any_of"}:
         return any(_agrees(column, one, actual) for one in expected["any_of"])
+    if expected == FILLED:
+        return actual is not None
     if expected is None or actual is None:
         return expected is None and actual is None
     if column.endswith("_at"):
@@ -478,15 +489,25 @@ def _parsed(cell: Any) -> Any:
         return cell
 
 
-def _same_json(one: Any, other: Any) -> bool:
-    """Equal as JSON: 1 is 1.0, and neither true nor "1"."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same_json(value, other[name]) for name, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same_json, one, other))
-    return bool(one == other)
+def _same_json(expected: Any, actual: Any) -> bool:
+    """Equal as JSON: 1 is 1.0, and neither true nor "1". A member that is `maybe` something may be absent too."""
+    if isinstance(expected, dict) and set(expected) == {"any_of"}:
+        return any(_same_json(one, actual) for one in expected["any_of"])
+    if isinstance(expected, bool) or isinstance(actual, bool):
+        return expected is actual
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        optional = {name: value["maybe"] for name, value in expected.items() if _is_maybe(value)}
+        required = expected.keys() - optional.keys()
+        return required <= actual.keys() <= expected.keys() and all(
+            _same_json(optional.get(name, expected[name]), value) for name, value in actual.items()
+        )
+    if isinstance(expected, list) and isinstance(actual, list):
+        return len(expected) == len(actual) and all(map(_same_json, expected, actual))
+    return bool(expected == actual)
+
+
+def _is_maybe(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {"maybe"}
 
 
 # Dead letters

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -80,16 +81,28 @@ def simulate(
 
 def verify(
     ledger: Annotated[Path, typer.Option(help="The ledger of `simulate`.", exists=True, dir_okay=False)],
+    reconciled: Annotated[
+        bool, typer.Option("--reconciled", help="Demand what the API of `simulate-api` knows too.")
+    ] = False,
+    absent_after_hours: Annotated[
+        float, typer.Option(min=0, help="With --reconciled: when a recording without an address counts as absent.")
+    ] = 24.0,
     config: ConfigOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the warehouse with a ledger; print each difference, exit status 1 on any."""
     from callweave.reading import open_questions
+    from callweave.simulator.reconciled import Reconciliation
     from callweave.verify import compare
 
+    reconciliation = None
+    if reconciled:
+        reconciliation = Reconciliation(asked_at=datetime.now(UTC), absent_after=timedelta(hours=absent_after_hours))
     with open_questions(settings_of(config, data)) as questions:
-        verification = compare(ledger, lambda statement: questions.ask(statement).dicts())
+        verification = compare(
+            ledger, lambda statement: questions.ask(statement).dicts(), reconciliation=reconciliation
+        )
     if as_json:
         differences = [
             {"kind": difference.kind, "key": difference.key, "message": difference.message}

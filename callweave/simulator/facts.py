@@ -39,6 +39,7 @@ class SeatUser:
     user_id: str = ""
     staff_number: str = ""
     skill_group_names: tuple[str, ...] = ()
+    unknown: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class Leg:
     record_id: str = ""
     skill_group_id: int = 0
     skill_group_name: str = ""
-    skill_group_priority: int = 0  # 0 is a value
+    skill_group_priority: int | None = 0  # 0 is a value; None, where it is not told
     transfer_from: str = ""
     transfer_from_type: str = ""
     transfer_to: str = ""

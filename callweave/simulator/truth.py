@@ -2,7 +2,8 @@
 
 It follows the contract's part on tables sentence by sentence, and shares no code with the rooms that it checks.
 Rows are JSON values: times as ISO text in UTC, `extra` as an object. `{"any_of": [...]}` stands where the contract
-leaves a choice; `recording_id` is None where the warehouse derives an id of its own.
+leaves a choice; `recording_id` is None where the warehouse derives an id of its own. What the API adds to it is in
+`reconciled`.
 """
 
 import re
@@ -36,10 +37,10 @@ def expected_rows(session: Session, arrived: Sequence[str]) -> dict[str, Any] | 
     call = merge_calls(calls) if calls else None
     recordings = match_recordings(call, tracks)
     return {
-        "session": _session_row(call, recordings, voicemail_count=len(mails)),
-        "legs": [_leg_row(leg) for leg in sorted(call.legs, key=lambda leg: leg.sequence)] if call else [],
+        "session": session_row(call, recordings, voicemail_count=len(mails)),
+        "legs": [leg_row(leg) for leg in sorted(call.legs, key=lambda leg: leg.sequence)] if call else [],
         "recordings": recordings,
-        "voicemails": [_voicemail_row(mail) for mail in mails],
+        "voicemails": [voicemail_row(mail) for mail in mails],
     }
 
 
@@ -108,7 +109,7 @@ def _filled(winner: _Member, other: _Member) -> _Member:
         mine, theirs = getattr(winner, member.name), getattr(other, member.name)
         if isinstance(mine, dict):
             added[member.name] = theirs | mine
-        elif not mine and member.name not in {"sequence", "skill_group_priority"}:
+        elif mine is None or (not mine and member.name not in {"sequence", "skill_group_priority"}):
             added[member.name] = theirs
     return replace(winner, **added)
 
@@ -121,11 +122,13 @@ class _Name:
     """A recording that a CDR names: by the root, by a leg, or by both under one id."""
 
     record_id: str
-    claims: list["_Claim"]
+    claims: list["Claim"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
+class Claim:
+    """A place in a call that names a recording, and whose it would be."""
+
     side: str
     leg_sequence: int | None
     persons: frozenset[str]
@@ -159,7 +162,7 @@ def match_recordings(call: Call | None, tracks: Iterable[Recording]) -> list[_Ro
             if not taken:
                 open_names[record_id] = name
     rows += _match_by_person(rest, open_names)
-    rows += [_missing_row(name) for name in open_names.values()]
+    rows += [missing_row(name.record_id, name.claims) for name in open_names.values()]
     return sorted(rows, key=lambda row: (row["recording_id"] or "", row["url"] or ""))
 
 
@@ -178,12 +181,12 @@ def _names(call: Call) -> dict[str, _Name]:
     names: dict[str, _Name] = {}
     if call.record_id:
         persons = frozenset({person(call.customer)} if call.customer else ())
-        names[call.record_id] = _Name(call.record_id, [_Claim("customer", None, persons, call.ended)])
+        names[call.record_id] = _Name(call.record_id, [Claim("customer", None, persons, call.ended)])
     for leg in sorted(call.legs, key=lambda leg: leg.sequence):
         if leg.record_id:
             persons = frozenset(person(text) for text in (leg.mail, leg.phone) if text)
             name = names.setdefault(leg.record_id, _Name(leg.record_id, []))
-            name.claims.append(_Claim("agent", leg.sequence, persons, leg.ended))
+            name.claims.append(Claim("agent", leg.sequence, persons, leg.ended))
     return names
 
 
@@ -230,7 +233,7 @@ def _match_by_person(rest: list[tuple[str | None, Recording]], open_names: dict[
 # Rows
 
 
-def _received_row(recording_id: str | None, track: Recording, claims: list[_Claim], *, matched_by: str | None) -> _Row:
+def _received_row(recording_id: str | None, track: Recording, claims: list[Claim], *, matched_by: str | None) -> _Row:
     return {
         "recording_id": recording_id,
         "is_expected": bool(claims),
@@ -250,14 +253,15 @@ def _received_row(recording_id: str | None, track: Recording, claims: list[_Clai
     }
 
 
-def _missing_row(name: _Name) -> _Row:
+def missing_row(record_id: str, claims: Sequence[Claim] = ()) -> _Row:
+    """Give the row of a recording that did not come; nobody names it where there are no claims."""
     return {
-        "recording_id": name.record_id,
-        "is_expected": True,
+        "recording_id": record_id,
+        "is_expected": bool(claims),
         "is_received": False,
         "absent_at": None,
-        "side": _choice([claim.side for claim in name.claims]),
-        "leg_sequence": _choice([claim.leg_sequence for claim in name.claims]),
+        "side": _choice([claim.side for claim in claims]),
+        "leg_sequence": _choice([claim.leg_sequence for claim in claims]),
         "endpoint_user": None,
         "generated_at": None,
         "url": None,
@@ -269,11 +273,14 @@ def _missing_row(name: _Name) -> _Row:
     }
 
 
-def _session_row(call: Call | None, recordings: list[_Row], *, voicemail_count: int) -> _Row:
+def session_row(call: Call | None, recordings: list[_Row], *, voicemail_count: int) -> _Row:
+    """Give the row of a session whose CDRs were merged into one call, or never came."""
     counts = {
         "recordings_expected": sum(row["is_expected"] for row in recordings),
         "recordings_received": sum(row["is_received"] for row in recordings),
-        "recordings_missing": sum(row["is_expected"] and not row["is_received"] for row in recordings),
+        "recordings_missing": sum(
+            row["is_expected"] and not row["is_received"] and row["absent_at"] is None for row in recordings
+        ),
         "voicemail_count": voicemail_count,
     }
     if call is None:
@@ -343,6 +350,7 @@ def _session_extra(call: Call) -> Any:
             "UserId": seat.user_id,
             "StaffNumber": seat.staff_number,
             "SkillGroupNameList": list(seat.skill_group_names),
+            **seat.unknown,
         },
         **call.unknown,
         **call.unholdable,
@@ -359,7 +367,8 @@ def _presses(presses: tuple[KeyPress, ...], key: str, label: str) -> list[dict[s
     return [{key: press.key, label: press.label} for press in presses]
 
 
-def _leg_row(leg: Leg) -> _Row:
+def leg_row(leg: Leg) -> _Row:
+    """Give the row of a leg."""
     return {
         "leg_sequence": leg.sequence,
         "agent_mail": leg.mail or None,
@@ -381,7 +390,8 @@ def _leg_row(leg: Leg) -> _Row:
     }
 
 
-def _voicemail_row(mail: Voicemail) -> _Row:
+def voicemail_row(mail: Voicemail) -> _Row:
+    """Give the row of a voicemail that was pushed."""
     return {
         "endpoint_user": mail.endpoint_user or None,
         "generated_at": _time(mail.timestamp),

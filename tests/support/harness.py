@@ -6,6 +6,7 @@ from typing import Any
 from ingest.normalize import ReceivedPush, normalize
 from schemas import jsontext
 from schemas.dead_letter import DeadLetter
+from schemas.events import NormalizedEvent
 from schemas.models import instant_of_ms
 from schemas.session import document_digest
 from streams.core.fold import fold
@@ -26,9 +27,11 @@ class Harness:
         normalized = normalize(received)
         self.letters += normalized.letters
         self.messages.append(normalized.message)
-        event = normalized.event
-        if event is None:
-            return
+        if normalized.event is not None:
+            self.pipe_event(normalized.event)
+
+    def pipe_event(self, event: NormalizedEvent) -> None:
+        """One event, of a push or of the API, worked off at once."""
         folded = fold(event.key, self._stored.get(event.key), [event])
         if folded.record is not None and folded.stored is not None:
             self.sessions_topic.append((event.key, folded.record))

@@ -341,6 +341,43 @@ async def test_an_endpoint_with_a_scheme_is_what_the_sdk_signs(api):
     assert await _code_or_ok(caller) == "ok"
 
 
+async def test_a_path_in_the_endpoint_breaks_the_signature(api):
+    server, _ = api
+    caller = Caller(f"{server.endpoint}/v1", DEFAULT_SECRET.secret_id, DEFAULT_SECRET.secret_key)
+
+    assert await _code_or_ok(caller) != "ok"
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "code"),
+    [("", "ClientNetworkError"), ("127.0.0.1", "ClientNetworkError"), ("127.0.0.1,{endpoint}", "ok")],
+)
+async def test_the_sdk_spares_this_machine_its_proxy_only_by_host_and_port(api, monkeypatch, no_proxy, code):
+    server, _ = api
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", no_proxy.format(endpoint=server.endpoint))
+    caller = Caller(server.endpoint, DEFAULT_SECRET.secret_id, DEFAULT_SECRET.secret_key)
+
+    assert await _code_or_ok(caller) == code
+
+
+async def test_a_client_that_keeps_to_the_limit_is_never_refused(api):
+    server, caller = api
+    server.traffic.limit_per_second = 50
+
+    for _ in range(60):
+        await caller.ask("CreateSDKLoginToken", SdkAppId=APP, SeatUserId=_some_mail())
+        await asyncio.sleep(0.02)
+
+    flow = server.stats()["actions"]["CreateSDKLoginToken"]
+    assert (flow["requests"], flow["refused"]) == (60, 0)
+    assert 20 <= flow["per_second_max"] <= 50
+
+
+def _some_mail() -> str:
+    return next(leg.mail for session in OF_APP for leg in session.calls[0].legs if leg.mail)
+
+
 async def test_stats_and_control_are_reached_over_http(api):
     server, caller = api
     await caller.ask("DescribeTelCdr", **WINDOW)

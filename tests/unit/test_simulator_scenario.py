@@ -252,11 +252,11 @@ def test_unpushed_sessions_are_never_mentioned():
 
 
 def test_a_recording_that_was_never_made_is_still_named():
-    before = {session.session_id: session for session in sessions_of(120)}
+    before = {session.name: session for session in sessions_of(120)}
     sessions, _ = planned(never_recorded=1)
 
     for session in sessions:
-        whole = before[session.session_id]
+        whole = before[session.name]
         assert len(session.recordings) == max(0, len(whole.recordings) - 1)
         assert session.calls == whole.calls
 

@@ -27,7 +27,6 @@ API_FAULTS: Mapping[str, str] = MappingProxyType(
         "asr": "a session has a transcript: AsrStatus is Processing, later Complete with AsrUrl",
         "stale": "a session that was corrected is told as it was before, until later",
         "unknown_fields": "a row has fields that no documentation knows",
-        "no_call_type": "a row has no CallType",
     }
 )
 

@@ -113,7 +113,7 @@ def tel_cdr(
         "SysHangupReason": 0,
         "SysHangupReasonString": "",
     }
-    if not call.call_type or habits.strikes("no_call_type", session):
+    if not call.call_type:
         del row["CallType"]
     if habits.strikes("unknown_fields", session):
         row |= UNKNOWN_FIELDS

@@ -11,6 +11,8 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +92,7 @@ class ApiServer:
         self._rates = check_faults(options.faults, API_FAULTS)
         self._dice = Dice(options.seed, self._rates, API_FAULTS)
         sessions = (facts_of(line) for line in iterate_ledger(options.ledger) if isinstance(line, LedgerSession))
-        world = World.of(sessions, self._habits(), self.clock, window_by=options.window_by)
+        world = World(sessions, self._habits(), self.clock, window_by=options.window_by)
         self._desk = Desk(world, self.access, LIST_FIELDS[options.list_field])
 
     @property
@@ -185,7 +187,8 @@ class ApiServer:
                 return self._cut(request)
             case "cut_midway":
                 return self._cut(request, body)
-        return web.Response(body=body, headers={"Content-Type": content_type})
+        date = format_datetime(datetime.fromtimestamp(time.time() + self.skew_seconds, UTC), usegmt=True)
+        return web.Response(body=body, headers={"Content-Type": content_type, "Date": date})
 
     def _cut(self, request: web.Request, body: bytes = b"") -> web.StreamResponse:
         """Drop the connection, after a promise of more than was sent where there is a body."""

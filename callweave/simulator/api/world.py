@@ -4,8 +4,9 @@ The one thing it remembers is which windows were asked for, so that rows can app
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from callweave.simulator.api.life import Habits, latest_call
@@ -52,48 +53,68 @@ class Window:
     session_ids: Collection[str] = ()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Shelf:
+    """The sessions of one application, newest first, and the times that windows are held against."""
+
+    sessions: list[Session]
+    moments: list[int]  # of each, negative, so that they ascend
+
+    def between(self, window: Window) -> list[Session]:
+        """Give those of a window; both ends count."""
+        return self.sessions[bisect_left(self.moments, -window.end) : bisect_right(self.moments, -window.start)]
+
+
 class World:
     """All sessions, the clock, and how the API behaves."""
 
-    habits: Habits
-    clock: Clock
-    window_by: WindowBy = "start"
-    _of_app: Mapping[int, list[Session]] = field(default_factory=dict)
-    _by_name: Mapping[tuple[int, str], Session] = field(default_factory=dict)
-    _appeared: set[str] = field(default_factory=set)
-
-    @classmethod
-    def of(cls, sessions: Iterable[Session], habits: Habits, clock: Clock, *, window_by: WindowBy = "start") -> "World":
-        """Take in the sessions of a scenario."""
-        of_app: dict[int, list[Session]] = {}
+    def __init__(
+        self, sessions: Iterable[Session], habits: Habits, clock: Clock, *, window_by: WindowBy = "start"
+    ) -> None:
+        self.clock = clock
+        self._habits = habits
+        self._visible_at: dict[str, float] = {}
+        self._appeared: set[str] = set()
+        of_app: dict[int, list[tuple[int, Session]]] = {}
         for session in sessions:
-            of_app.setdefault(session.sdk_app_id, []).append(session)
-        for of_one in of_app.values():
-            of_one.sort(key=lambda session: (-latest_call(session).started, session.session_id))
-        by_name = {
-            (session.sdk_app_id, session.session_id): session for of_one in of_app.values() for session in of_one
-        }
-        return cls(habits, clock, window_by, of_app, by_name)
+            call = latest_call(session)
+            moment = call.started if window_by == "start" else call.ended
+            of_app.setdefault(session.sdk_app_id, []).append((-moment, session))
+        self._shelves: dict[int, _Shelf] = {}
+        for app, of_one in of_app.items():
+            of_one.sort(key=lambda item: (item[0], item[1].session_id))
+            self._shelves[app] = _Shelf([session for _, session in of_one], [moment for moment, _ in of_one])
+        self._by_name = {session.name: session for of_one in of_app.values() for _, session in of_one}
+
+    @property
+    def habits(self) -> Habits:
+        """How the API behaves; may be set anew while serving."""
+        return self._habits
+
+    @habits.setter
+    def habits(self, habits: Habits) -> None:
+        self._habits = habits
+        self._visible_at.clear()
 
     @property
     def sdk_app_ids(self) -> list[int]:
         """Give the applications of the scenario."""
-        return sorted(self._of_app)
+        return sorted(self._shelves)
 
     def sessions_of(self, sdk_app_id: int) -> list[Session]:
         """Give all sessions of an application, visible or not, newest first."""
-        return self._of_app.get(sdk_app_id, [])
+        return self._shelves[sdk_app_id].sessions if sdk_app_id in self._shelves else []
 
     def session(self, sdk_app_id: int, session_id: str) -> Session | None:
         """Give a session that is visible now."""
-        session = self._by_name.get((sdk_app_id, session_id))
+        session = self._by_name.get(f"{sdk_app_id}:{session_id}")
         return session if session is not None and self._is_visible(session, self.clock.now()) else None
 
     def page(self, sdk_app_id: int, window: Window, *, number: int, size: int) -> Page:
         """Give one page, newest first, and the total as it is now."""
         now = self.clock.now()
-        found = [session for session in self.sessions_of(sdk_app_id) if _is_in(window, self._moment(session), session)]
+        shelf = self._shelves.get(sdk_app_id, _Shelf([], []))
+        found = [session for session in shelf.between(window) if _passes(window, session)]
         visible = [session for session in found if self._is_visible(session, now)]
         if number == 0 and len(visible) > size:
             # What appears while a client pages is not there yet when it reads the first of several pages.
@@ -102,20 +123,16 @@ class World:
             self._appeared |= {session.name for session in visible}
         return Page(len(visible), visible[number * size : (number + 1) * size])
 
-    def _moment(self, session: Session) -> int:
-        call = latest_call(session)
-        return call.started if self.window_by == "start" else call.ended
-
     def _is_visible(self, session: Session, now: float) -> bool:
-        return self.habits.visible_at(session) <= now
+        if session.name not in self._visible_at:
+            self._visible_at[session.name] = self._habits.visible_at(session)
+        return self._visible_at[session.name] <= now
 
     def _is_yet_to_appear(self, session: Session) -> bool:
-        return session.name not in self._appeared and self.habits.strikes("appears_while_paging", session)
+        return session.name not in self._appeared and self._habits.strikes("appears_while_paging", session)
 
 
-def _is_in(window: Window, moment: int, session: Session) -> bool:
-    if not window.start <= moment <= window.end:
-        return False
+def _passes(window: Window, session: Session) -> bool:
     if window.session_ids and session.session_id not in window.session_ids:
         return False
     call = latest_call(session)
