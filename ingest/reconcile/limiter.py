@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 
 RATE_MIN = 0.5
-RECOVERY_PER_REQUEST = 0.02
-"""Requests a second that each success gives back: from half of 15 to all of it in some 400 requests."""
+RECOVERY_PER_REQUEST = 0.1
+"""Requests a second that each success gives back: from half of 15 to all of it in 75 requests."""
 
 HOLD_SECONDS = 1.0
 """After a refusal nobody asks for this long: TCCC counts by the second."""

@@ -32,10 +32,21 @@ moments = st.integers(0, 12)
 addresses = st.sampled_from(
     [f"https://tccc.example.com/getRecord/{TOKEN}/a.mp3", f"cos://bucket/{TOKEN}", f" HTTP://x/{TOKEN}?sign=1 "]
 )
-hidden = addresses | st.lists(addresses, max_size=2) | st.fixed_dictionaries({"a": addresses, "b": st.lists(addresses, max_size=1)})
-ADDRESS_NAMES = (
-    ["RecordURL", "CustomRecordURL", "AsrUrl", "VoicemailRecordURL", "VoicemailAsrURL", "PlayUrls", "Tomorrow", "Labels"]
+hidden = (
+    addresses
+    | st.lists(addresses, max_size=2)
+    | st.fixed_dictionaries({"a": addresses, "b": st.lists(addresses, max_size=1)})
 )
+ADDRESS_NAMES = [
+    "RecordURL",
+    "CustomRecordURL",
+    "AsrUrl",
+    "VoicemailRecordURL",
+    "VoicemailAsrURL",
+    "PlayUrls",
+    "Tomorrow",
+    "Labels",
+]
 
 
 def said(row: Any, *, at: int = 0, absent_after: timedelta = DAY) -> list[NormalizedEvent]:
@@ -109,7 +120,9 @@ def _with_another_token(value: Any) -> Any:
 @given(cdr_payloads, st.data(), moments, moments, st.randoms())
 def test_an_emptier_answer_never_blanks_a_filled_field(payload, data, pushed_at, asked_at, random):
     push = [an_event("cdr", payload, at=pushed_at)]
-    blanks = {name: data.draw(maybe_empty) for name in data.draw(st.sets(st.sampled_from(sorted({*payload, "Caller"}))))}
+    blanks = {
+        name: data.draw(maybe_empty) for name in data.draw(st.sets(st.sampled_from(sorted({*payload, "Caller"}))))
+    }
     emptier = said(a_row({**payload, **blanks}), at=asked_at)
     before, after = document(push), document(shuffled(random, push, emptier))
 

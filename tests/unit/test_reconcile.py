@@ -1,23 +1,27 @@
 """Reconcile, the real SDK, and the API simulator: what is read, published, noted, and what happens when it goes wrong."""
 
 import time
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from callweave.simulator.api.access import Secret
+from callweave.simulator.api.server import ApiServer
 from ingest.reconcile.paging import READINGS_MAX
 from ingest.reconcile.windows import Timing
 from schemas.events import ApiFact, EventKind, Source
-from tests.support.api import NOW, a_ledger_of, served, some_sessions
+from tests.support.api import NOW, Caller, a_ledger_of, some_sessions
+from tests.support.api import served as served_with_a_limit
 from tests.support.reconciling import KafkaThatIsAList, an_account, an_office
 
 SESSIONS = some_sessions(120)
 TROUBLE = {
-    "request_limit": 0.05,
+    "request_limit": 0.02,
     "internal_error": 0.05,
     "http_500": 0.05,
     "http_503": 0.05,
@@ -39,6 +43,11 @@ def ledger(tmp_path: Path) -> Path:
 def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingest.reconcile.client.PAUSE_SECONDS_FIRST", 0.001)
     monkeypatch.setattr("ingest.reconcile.limiter.HOLD_SECONDS", 0.01)
+
+
+def served(ledger: Path, **options: Any) -> AbstractAsyncContextManager[tuple[ApiServer, Caller]]:
+    """The API without its limit, which would only make the tests wait."""
+    return served_with_a_limit(ledger, **{"limit_per_second": 100_000, **options})
 
 
 def sessions_in(kafka: KafkaThatIsAList) -> set[str]:
@@ -110,7 +119,7 @@ async def test_only_what_changed_is_published_again(ledger: Path) -> None:
 
 
 async def test_trouble_on_every_third_request_costs_requests_and_no_row(ledger: Path) -> None:
-    async with served(ledger, faults=TROUBLE, limit_per_second=1000) as (server, _):
+    async with served(ledger, faults=TROUBLE) as (server, _):
         async with an_office(an_account(server)) as office:
             await office.read()
 
@@ -156,10 +165,10 @@ async def test_a_revoked_key_of_one_account_leaves_the_other_account_alone(ledge
     async with served(ledger) as (server, _):
         first, *rest = server.world.sdk_app_ids
         other = Secret("AKIDother", "other-key", frozenset(rest))
-        server.access.secrets[other.secret_id] = other
+        server.access.secrets = (*server.access.secrets, other)
         server.control({"revoke": "AKIDsimulated"})
         mine = an_account(server, first)
-        theirs = an_account(server, *rest, name="other", secret_id=other.secret_id, secret_key=other.key)
+        theirs = an_account(server, *rest, name="other", secret_id=other.secret_id, secret_key=other.secret_key)
         async with an_office(mine, theirs) as office:
             await office.read()
 
@@ -216,9 +225,9 @@ async def test_one_session_is_asked_for_by_its_id(ledger: Path) -> None:
 
 
 async def test_the_pace_is_kept_and_used(ledger: Path) -> None:
-    async with served(ledger) as (server, _), an_office(an_account(server), rate=15.0) as office:
+    async with served_with_a_limit(ledger) as (server, _), an_office(an_account(server), rate=15.0) as office:
         started = time.monotonic()
-        await office.read(days=2)
+        await office.read(days=1)
         seconds = time.monotonic() - started
         counted = server.stats()["actions"]["DescribeTelCdr"]
 
