@@ -17,7 +17,7 @@ from ingest.reconcile.limiter import Limiter
 from ingest.reconcile.metrics import ReconcileMetrics
 from ingest.reconcile.progress import HourRecord, Progress, decode_hour
 from ingest.reconcile.publishing import PatientPublisher
-from ingest.reconcile.reconciler import Reconciler, ReconcileOptions
+from ingest.reconcile.reconciler import ReconcileOptions, Reconciler
 from ingest.reconcile.windows import Timing, unsettled_hours
 from schemas.events import NormalizedEvent, decode_event
 from tests.support.api import NOW

@@ -1,4 +1,4 @@
-"""Reconcile, the real SDK, and the API simulator: what is read, published, noted, and what happens when it goes wrong."""
+"""Reconcile, the real SDK, and the API simulator: what is read, published, noted, and what goes wrong."""
 
 import time
 from contextlib import AbstractAsyncContextManager
@@ -107,21 +107,23 @@ async def test_a_new_process_that_remembers_nothing_publishes_nothing_twice_and_
 
 async def test_only_what_changed_is_published_again(ledger: Path) -> None:
     changes = {"remark_later": 0.2, "record_url_later": 0.2}
-    async with served(ledger, faults=changes, later_seconds=3 * 86_400) as (server, _):
-        async with an_office(an_account(server), timing=Timing(lag=timedelta(0))) as office:
-            first = await office.read()
-            server.control({"advance": 4 * 86_400})
-            second = await office.read()
-            third = await office.read()
+    timing = Timing(lag=timedelta(0))
+    async with (
+        served(ledger, faults=changes, later_seconds=3 * 86_400) as (server, _),
+        an_office(an_account(server), timing=timing) as office,
+    ):
+        first = await office.read()
+        server.control({"advance": 4 * 86_400})
+        second = await office.read()
+        third = await office.read()
 
     assert 0 < second < first / 2
     assert third == 0
 
 
 async def test_trouble_on_every_third_request_costs_requests_and_no_row(ledger: Path) -> None:
-    async with served(ledger, faults=TROUBLE) as (server, _):
-        async with an_office(an_account(server)) as office:
-            await office.read()
+    async with served(ledger, faults=TROUBLE) as (server, _), an_office(an_account(server)) as office:
+        await office.read()
 
     assert office.problems() == dict.fromkeys(office.problems())
     assert sessions_in(office.kafka) == {session.session_id for session in SESSIONS}
@@ -134,9 +136,9 @@ async def test_rows_that_appear_while_a_client_pages_are_not_missed(tmp_path: Pa
     ]
     one_app = [replace(session, sdk_app_id=1400000001) for session in hour]
     faults = {"appears_while_paging": 0.1}
-    async with served(a_ledger_of(tmp_path, one_app), faults=faults) as (server, _):
-        async with an_office(an_account(server)) as office:
-            await office.read(days=1)
+    ledger = a_ledger_of(tmp_path, one_app)
+    async with served(ledger, faults=faults) as (server, _), an_office(an_account(server)) as office:
+        await office.read(days=1)
 
     assert sessions_in(office.kafka) == {session.session_id for session in one_app}
     assert office.registry.get_sample_value("callweave_reconcile_restarts_total") in range(1, 3 * READINGS_MAX)
