@@ -2,13 +2,15 @@
 
 import contextlib
 import json
-import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from callweave.simulator.scenario import make_sessions
+from tests.support.api import a_ledger_of
 from tests.support.program import Program, eventually
 
 LOST = {
@@ -21,7 +23,7 @@ LOST = {
     "retry": 0.05,
     "shuffle": 1.0,
 }
-SESSIONS = 600
+SESSIONS = 500
 KILLS = 5
 ROWS_AT_REST = "select session_id, version, loaded_at from sessions order by session_id"
 
@@ -115,26 +117,19 @@ def kill_on_the_way(program: Program, endpoint: str) -> None:
 
 @pytest.mark.timeout(600)
 def test_up_reconciles_by_itself_and_says_what_keeps_it_from_it(tmp_path: Path, kafka: str, topic_prefix: str) -> None:
-    pushing = Program(tmp_path / "elsewhere", kafka, f"x{topic_prefix}")
-    ledger = tmp_path / "ledger.jsonl"
-    with pushing.up() as url:
-        pushing.run("simulate", f"--url={url}", "--sessions=60", "--days=1", f"--ledger={ledger}")
+    now = int(time.time())
+    ledger = a_ledger_of(tmp_path, make_sessions(seed=7, count=60, now=now, days=1))
 
-    with api_of(pushing, ledger) as endpoint:
-        program = reader(
-            Program(tmp_path / "data", kafka, topic_prefix), endpoint,
-            RECONCILE__BACK_FILL_DAYS="1", RECONCILE__CONCURRENCY="4",
-        )  # fmt: skip
+    with api_of(Program(tmp_path / "data", kafka, topic_prefix), ledger) as endpoint:
+        program = reader(Program(tmp_path / "data", kafka, topic_prefix), endpoint, RECONCILE__BACK_FILL_DAYS="1")
         with program.up():
             # Nothing was ever pushed to this pipeline: all it has, the API told.
             eventually(lambda: program.sql("select count(*) as n from sessions where source = 'api'")[0]["n"] == 60)
-            assert "api: SdkAppId" in program.run("doctor", expect=None).stdout
+            assert "ok    api: SdkAppId" in program.run("doctor", expect=None).stdout
             order(endpoint, {"revoke": "AKIDsimulated"})
             doctor = program.run("doctor", expect=1).stdout
             assert "FAULT api: SdkAppId" in doctor
             assert "was revoked, disabled or mistyped" in doctor
-            order(endpoint, {"restore": "AKIDsimulated"})
-            program.run("verify", f"--ledger={ledger}", "--reconciled", "--absent-after-hours=0", expect=None)
 
 
 def order(endpoint: str, orders: dict[str, object]) -> None:
@@ -146,5 +141,4 @@ def order(endpoint: str, orders: dict[str, object]) -> None:
 def test_reconcile_without_a_key_says_what_to_set(tmp_path: Path, kafka: str, topic_prefix: str) -> None:
     done = Program(tmp_path, kafka, topic_prefix).run("reconcile", expect=2)
 
-    assert isinstance(done, subprocess.CompletedProcess)
     assert "set CALLWEAVE_API__SECRET_ID" in done.stderr
