@@ -445,6 +445,25 @@ async def test_the_total_grows_while_a_client_pages(ledger):
     assert first["TotalCount"] < second["TotalCount"] == again["TotalCount"] == len(OF_APP)
 
 
+async def test_a_row_that_moves_is_overlooked_by_a_client_that_pages_once(ledger):
+    async with served(ledger, faults={"moves_while_paging": 0.3}) as (_, caller):
+        first, second = await all_rows(caller, size=10), await all_rows(caller, size=10)
+
+    everything = {session.session_id for session in OF_APP}
+    assert len(first) == len(second) == len(OF_APP)
+    assert {row["SessionId"] for row in first} < everything
+    assert {row["SessionId"] for row in second} == everything
+
+
+async def test_a_row_that_changes_says_more_the_second_time(ledger):
+    async with served(ledger, faults={"changes_while_paging": 1.0}) as (_, caller):
+        first, second = await all_rows(caller), await all_rows(caller)
+
+    assert not any(row["Remark"] or row["HungUpSide"] for row in first)
+    assert any(row["Remark"] for row in second)
+    assert all(row["HungUpSide"] for row in second)
+
+
 async def test_what_fits_one_page_is_told_whole(ledger):
     async with served(ledger, faults={"appears_while_paging": 1.0}) as (_, caller):
         assert len(await all_rows(caller)) == len(OF_APP)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from callweave.simulator.api.access import Access
 from callweave.simulator.api.directory import Directory
 from callweave.simulator.api.errors import ApiError
-from callweave.simulator.api.rows import fresh_address, protected_tel_cdr, session_detail, tel_cdr
+from callweave.simulator.api.rows import fresh_address, protected_tel_cdr, session_detail
 from callweave.simulator.api.world import Window, World
 
 DAY_SECONDS: Final = 86_400
@@ -136,8 +136,7 @@ def _tel_cdr_page(desk: Desk, parameters: Json) -> tuple[int, list[Json]]:
         session_ids=frozenset(parameters.get("SessionIds", ())),
     )
     page = desk.world.page(parameters["SdkAppId"], window, number=number, size=size)
-    now = desk.world.clock.now()
-    return page.total, [tel_cdr(session, desk.world.habits, now=now) for session in page.sessions]
+    return page.total, [desk.world.row(session) for session in page.sessions]
 
 
 def _describe_session_detail(desk: Desk, _secret_id: str, parameters: Json) -> Json:

@@ -21,6 +21,8 @@ API_FAULTS: Mapping[str, str] = MappingProxyType(
         # What a session's row says, and when. "Later" is --later-seconds after the call ended, by the server's clock.
         "late_row": "a session is visible only later",
         "appears_while_paging": "a session is left out of the first page of a window of several, and is in later ones",
+        "moves_while_paging": "a session stands last for the first page of several, and in its place for later ones",
+        "changes_while_paging": "a row has no Remark and no HungUpSide when it is told for the first time",
         "record_url_later": "RecordURL is empty at first",
         "custom_record_url_later": "CustomRecordURL is empty at first",
         "remark_later": "Remark is empty at first",

@@ -1,15 +1,16 @@
 """What the API knows: the sessions of a ledger by SdkAppId, newest first, as of a moment that the clock tells.
 
-The one thing it remembers is which windows were asked for, so that rows can appear while a client pages.
+All it remembers is what it has told, so that rows can appear, move and change while a client pages.
 """
 
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from callweave.simulator.api.life import Habits, latest_call
+from callweave.simulator.api.rows import tel_cdr
 from callweave.simulator.facts import Session
 
 WindowBy = Literal["start", "end"]
@@ -74,7 +75,8 @@ class World:
         self.clock = clock
         self._habits = habits
         self._visible_at: dict[str, float] = {}
-        self._appeared: set[str] = set()
+        self._settled: set[str] = set()  # have appeared and moved
+        self._told: set[str] = set()
         of_app: dict[int, list[tuple[int, Session]]] = {}
         for session in sessions:
             call = latest_call(session)
@@ -117,19 +119,29 @@ class World:
         found = [session for session in shelf.between(window) if _passes(window, session)]
         visible = [session for session in found if self._is_visible(session, now)]
         if number == 0 and len(visible) > size:
-            # What appears while a client pages is not there yet when it reads the first of several pages.
-            visible = [session for session in visible if not self._is_yet_to_appear(session)]
+            # What appears or moves while a client pages has not done so when it reads the first of several pages.
+            there = [session for session in visible if not self._is_yet_to("appears_while_paging", session)]
+            visible = sorted(there, key=lambda session: self._is_yet_to("moves_while_paging", session))
         else:
-            self._appeared |= {session.name for session in visible}
+            self._settled |= {session.name for session in visible}
         return Page(len(visible), visible[number * size : (number + 1) * size])
+
+    def row(self, session: Session) -> dict[str, Any]:
+        """Write the row of a session as it is now; telling of it may be what changes it."""
+        row = tel_cdr(session, self._habits, now=self.clock.now())
+        is_first = session.name not in self._told
+        self._told.add(session.name)
+        if is_first and self._habits.strikes("changes_while_paging", session):
+            row |= {"Remark": "", "HungUpSide": ""}
+        return row
 
     def _is_visible(self, session: Session, now: float) -> bool:
         if session.name not in self._visible_at:
             self._visible_at[session.name] = self._habits.visible_at(session)
         return self._visible_at[session.name] <= now
 
-    def _is_yet_to_appear(self, session: Session) -> bool:
-        return session.name not in self._appeared and self._habits.strikes("appears_while_paging", session)
+    def _is_yet_to(self, fault: str, session: Session) -> bool:
+        return session.name not in self._settled and self._habits.strikes(fault, session)
 
 
 def _passes(window: Window, session: Session) -> bool:
