@@ -1,9 +1,11 @@
 """The base of callweave's own shapes: strict, frozen, no unknown fields; times are aware UTC with milliseconds."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 SdkAppId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 """TCCC's application id, usable."""
@@ -33,5 +35,28 @@ def instant_of_ms(milliseconds: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
-Instant = Annotated[AwareDatetime, PlainSerializer(instant_text, return_type=str, when_used="json")]
+Instant = Annotated[
+    AwareDatetime,
+    PlainSerializer(instant_text, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
 """A point in time, aware UTC; milliseconds in JSON."""
+
+
+class Privacy(StrEnum):
+    """What a value says of a person: what masking, erasing and access rules go by."""
+
+    NONE = "none"
+    PHONE = "phone number"
+    MAIL = "e-mail address"
+    NAME = "name"
+    ENDPOINT = "phone number or e-mail address"
+    AUDIO = "address of a voice recording"
+    FREE_TEXT = "free text that may hold anything"
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """Metadata of a field: the class of personal data that it holds. A field without it holds none."""
+
+    privacy: Privacy
