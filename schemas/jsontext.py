@@ -5,7 +5,6 @@
 """
 
 import json
-import re
 from typing import Any, NoReturn
 
 import orjson
@@ -13,7 +12,8 @@ import orjson
 DEPTH_MAX = 100
 """Nesting beyond this is refused: no TCCC push comes near, and every warehouse has a limit of its own."""
 
-_LONG_DIGITS = re.compile(rb"\d{18}")
+_AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_LONG_DIGITS = b"0" * 18
 _PYTHON_INT_DIGITS_MAX = 4000
 _BOM = b"\xef\xbb\xbf"
 
@@ -29,7 +29,7 @@ def decode(raw: bytes) -> Any:
     which are JSON, so texts with long runs of digits and texts it refuses get the standard library's opinion.
     """
     body = raw.removeprefix(_BOM)
-    if _LONG_DIGITS.search(body) is None:
+    if _LONG_DIGITS not in body.translate(_AS_ZEROS):  # several times as fast as the regular expression that it is
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:

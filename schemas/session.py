@@ -4,7 +4,7 @@ These models are the one list of columns: names, types, meaning. `schemas.column
 """
 
 import hashlib
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, WithJsonSchema
 
@@ -134,6 +134,11 @@ class SessionDocument(OwnModel):
     def public(self) -> dict[str, Any]:
         """The document as it stands in `tccc.sessions`: JSON values, the version as text."""
         return {**self.model_dump(mode="json"), "version": str(self.version)}
+
+    @classmethod
+    def of_public(cls, document: dict[str, Any]) -> Self:
+        """The document that these JSON values are; raise ValidationError where they are none."""
+        return cls.model_validate({**document, "version": int(document["version"])}, strict=False)
 
 
 def document_digest(document: dict[str, Any]) -> str:
