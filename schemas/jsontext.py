@@ -14,7 +14,7 @@ DEPTH_MAX = 100
 
 _AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _ROUNDED = (b"0" * 20, b"-" + b"0" * 19)
-"""What an integer has that orjson may round: it reads from -2^63 to 2^64 - 1 exactly. (A version is 19 digits of text.)"""
+"""What an integer has that orjson may round: it reads -2^63 to 2^64 - 1 exactly. (A version is text of 19 digits.)"""
 
 _PYTHON_INT_DIGITS_MAX = 4000
 _BOM = b"\xef\xbb\xbf"
