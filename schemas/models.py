@@ -24,7 +24,7 @@ class OwnModel(BaseModel):
 
 def instant_text(instant: datetime) -> str:
     """A time as callweave writes it in JSON: `2026-11-24T03:55:00.123Z`."""
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def instant_text_of_ms(milliseconds: int) -> str:

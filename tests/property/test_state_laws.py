@@ -33,6 +33,11 @@ def test_what_is_published_is_the_document_that_the_model_describes(history):
     assert published == SessionDocument.of_public(published).public()
 
 
+@given(events())
+def test_an_event_is_written_as_its_model_describes_it(event):
+    assert jsontext.decode(event.encoded()) == jsontext.decode(jsontext.encode(event.model_dump(mode="json")))
+
+
 @given(st.integers(0, 253_402_300_799_999))
 def test_a_time_reads_the_same_from_milliseconds_and_from_a_datetime(milliseconds):
     assert instant_text_of_ms(milliseconds) == instant_text(instant_of_ms(milliseconds))
