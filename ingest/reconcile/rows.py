@@ -15,6 +15,7 @@ from schemas import jsontext
 from schemas.canonical import Defect, TooDeepError, canonical, defects_of, digest, fields_of, read
 from schemas.dead_letter import DeadLetter, Reason, Stage
 from schemas.events import WIRE_MODELS, ApiFact, EventKind, NormalizedEvent, Source
+from schemas.models import instant_ms
 from schemas.topics import MESSAGE_BYTES_MAX
 from schemas.wire import CdrPush
 
@@ -135,7 +136,7 @@ def _recordings(row: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
 def _ended_before(payload: dict[str, Any], moment: datetime) -> bool:
     values = read(CdrPush, payload).values
     ended = values.get("EndedTimestamp") or values.get("StartTimestamp")
-    return isinstance(ended, datetime) and ended <= moment
+    return isinstance(ended, int) and ended <= instant_ms(moment)
 
 
 def _filled_count(addresses: Any) -> int:
