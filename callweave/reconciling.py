@@ -20,10 +20,11 @@ from ingest.reconcile.failure import ApiError
 from ingest.reconcile.limiter import Limiter
 from ingest.reconcile.metrics import ReconcileMetrics
 from ingest.reconcile.paging import Span, read_page
-from ingest.reconcile.progress import Progress, decode_hour
+from ingest.reconcile.progress import Progress
 from ingest.reconcile.publishing import PatientPublisher
 from ingest.reconcile.reconciler import ReconcileOptions, Reconciler
 from ingest.reconcile.windows import Timing
+from schemas.reconcile import decode_hour
 from schemas.topics import MESSAGE_BYTES_MAX, RECONCILE
 
 

@@ -21,7 +21,7 @@ from ingest.reconcile.client import Caller
 from ingest.reconcile.failure import ApiError, Remedy
 from ingest.reconcile.metrics import ReconcileMetrics
 from ingest.reconcile.paging import Reading, Span, read_span
-from ingest.reconcile.progress import HourRecord, Progress
+from ingest.reconcile.progress import Progress
 from ingest.reconcile.publishing import PatientPublisher
 from ingest.reconcile.rows import row_events
 from ingest.reconcile.standing import Standing
@@ -29,6 +29,7 @@ from ingest.reconcile.windows import API_REACHES_BACK, Hour, Timing, due_hours
 from schemas.dead_letter import DeadLetter
 from schemas.events import NormalizedEvent
 from schemas.models import instant_ms, instant_of_ms
+from schemas.reconcile import HourRecord
 from schemas.topics import RECONCILE
 
 DIGESTS_KEPT_MAX = 200_000

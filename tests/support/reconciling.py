@@ -15,11 +15,12 @@ from ingest.reconcile.account import Account
 from ingest.reconcile.client import ApiClient
 from ingest.reconcile.limiter import Limiter
 from ingest.reconcile.metrics import ReconcileMetrics
-from ingest.reconcile.progress import HourRecord, Progress, decode_hour
+from ingest.reconcile.progress import Progress
 from ingest.reconcile.publishing import PatientPublisher
 from ingest.reconcile.reconciler import ReconcileOptions, Reconciler
 from ingest.reconcile.windows import Timing, unsettled_hours
 from schemas.events import NormalizedEvent, decode_event
+from schemas.reconcile import HourRecord, decode_hour
 from tests.support.api import NOW
 
 PREFIX = "t."
