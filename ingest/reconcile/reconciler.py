@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -97,8 +98,7 @@ class Reconciler:
     async def run(self, stop: asyncio.Event) -> None:
         """Read what is due, for ever."""
         works = [
-            _Work(account, caller, lambda account=account: self._due(account), is_endless=True)  # type: ignore[misc]
-            for account, caller in self._accounts
+            _Work(account, caller, partial(self._due, account), is_endless=True) for account, caller in self._accounts
         ]
         await self._until(stop, [self._worker(work, stop) for work in works for _ in range(self._options.concurrency)])
 
@@ -109,7 +109,7 @@ class Reconciler:
         works = []
         for account, caller in self._accounts:
             theirs = [hour for app in account.sdk_app_ids for hour in hours(app)]
-            works.append(_Work(account, caller, lambda theirs=theirs: theirs, is_endless=False))  # type: ignore[misc]
+            works.append(_Work(account, caller, theirs.copy, is_endless=False))
         workers = [self._worker(work, stop, on_done) for work in works for _ in range(self._options.concurrency)]
         await self._until(stop, workers)
 
@@ -200,6 +200,8 @@ class Reconciler:
         events, letters = self._events(hour.sdk_app_id, reading)
         news, buckets = self._progress.news(hour, events)
         news = [event for event in news if event.digest not in self._published]
+        letters = [letter for letter in letters if letter.dead_letter_id not in self._published]
+        is_final = reading.is_whole and until == hour.end and timing.settles(hour, asked_at)
         record = HourRecord(
             sdk_app_id=hour.sdk_app_id,
             window_start=hour.start,
@@ -208,11 +210,11 @@ class Reconciler:
             total_count=reading.total_count,
             row_count=len(reading.rows),
             is_whole=reading.is_whole,
-            is_final=reading.is_whole and until == hour.end and timing.settles(hour, asked_at),
-            buckets=buckets,
+            is_final=is_final,
+            buckets={} if is_final else buckets,  # nobody will compare
         )
         await self._publisher.publish(self._publisher.records_of(news, letters))
-        self._remember(news)
+        self._remember([*(event.digest for event in news), *(letter.dead_letter_id for letter in letters)])
         # Only now: what this record says was published, is.
         topic = RECONCILE.name(self._options.topic_prefix)
         await self._publisher.publish([Record(topic, record.key, record.encoded())])
@@ -232,10 +234,9 @@ class Reconciler:
             letters += said.letters
         return events, letters
 
-    def _remember(self, events: Iterable[NormalizedEvent]) -> None:
+    def _remember(self, identities: Iterable[str]) -> None:
         """Losing this costs only repeats."""
-        for event in events:
-            self._published[event.digest] = None
+        self._published |= dict.fromkeys(identities)
         while len(self._published) > DIGESTS_KEPT_MAX:
             self._published.popitem(last=False)
 
