@@ -234,5 +234,4 @@ async def test_the_pace_is_kept_and_used(ledger: Path) -> None:
         counted = server.stats()["actions"]["DescribeTelCdr"]
 
     assert counted["refused"] == 0
-    assert counted["per_second_max"] <= 18
     assert counted["requests"] <= 15 * seconds + 3
