@@ -190,7 +190,7 @@ def _recordings(
             row |= {"is_received": True, "source": "api", "matched_by": matched_by, "pushed_recording_id": record_id}
     named = {told.record_id, *(leg.record_id for leg in told.legs)} - {""}
     for row in rows:
-        if is_absent and not row["is_received"] and row["recording_id"] in named - made:
+        if is_absent and not row["is_received"] and row["recording_id"] in named:
             row["absent_at"] = FILLED
     return rows
 

@@ -122,6 +122,19 @@ async def test_widest_and_oldest_windows_that_are_allowed_are_answered(api):
     assert (await caller.ask("DescribeTelCdr", **(WINDOW | oldest)))["TotalCount"] == 0
 
 
+async def test_both_ends_of_a_window_count(api):
+    _, caller = api
+    started = OF_APP[3].calls[0].started
+
+    for start, end, found in (
+        (started, started, True),
+        (started + 1, started + 1, False),
+        (started - 1, started, True),
+    ):
+        rows = await all_rows(caller, StartTimeStamp=start, EndTimeStamp=end)
+        assert (OF_APP[3].session_id in {row["SessionId"] for row in rows}) == found
+
+
 async def test_a_missing_parameter_is_named(api):
     _, caller = api
 
