@@ -16,7 +16,7 @@ export KAFKA
 .DEFAULT_GOAL := help
 # Trials of each fault for `make chaos-engine`.
 TRIALS ?= 1
-.PHONY: help demo test check bench chaos-engine lock golden-update clean
+.PHONY: help demo test check bench chaos-engine lock golden-update contracts clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ lock: $(STAMP) ## write requirements.lock anew from pyproject.toml (UPGRADE="nam
 
 golden-update: $(STAMP) ## rewrite the golden scenarios' expectations; the diff is the review
 	@$(BIN)/python -m pytest tests/golden --golden-update $(PYTEST_ARGS)
+
+contracts: $(STAMP) ## write docs/contracts and docs/data-dictionary.md anew from the code; the diff is the review
+	@$(BIN)/callweave contracts export docs/contracts
+	@mv docs/contracts/data-dictionary.md docs/data-dictionary.md
 
 clean: ## remove .venv, caches and build leftovers; data and Kafka's jars stay
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""What the loader adds to its admin port: `/status`, and `/sql` for who can read the token in runtime.json.
+"""What the loader adds to its admin port: `/status`; `/sql` and `/snapshot` for who can read the token in runtime.json.
 
 One SELECT, read-only, without access to files, limited in time and rows (contract.md part 2): DuckDB's file belongs to
 this process, so everybody else asks here.
@@ -7,14 +7,16 @@ this process, so everybody else asks here.
 import asyncio
 import hmac
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 
 from callweave.reading import answer_of
 from sinks.loader import Loader
 from sinks.sink import QueryLimits, QueryRefusedError, Reader, SinkUnavailableError
+from sinks.snapshot import SnapshotError
 
 ROWS_MAX = 100_000
 SECONDS_MAX = 120.0
@@ -22,27 +24,39 @@ SECONDS_MAX = 120.0
 
 def loader_routes(reader: Reader, loader: Loader, token: str) -> list[web.RouteDef]:
     """The routes."""
+    door = _Door(reader, loader, token)
+    return [web.get("/status", door.status), web.post("/sql", door.sql), web.post("/snapshot", door.snapshot)]
 
-    async def status(_request: web.Request) -> web.Response:
-        return web.json_response(asdict(loader.status()), dumps=_dumps)
 
-    async def sql(request: web.Request) -> web.Response:
-        presented = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(presented.encode(), token.encode()):
-            return _refused(HTTPStatus.UNAUTHORIZED, "the token in runtime.json is needed")
+@dataclass(frozen=True, slots=True)
+class _Door:
+    reader: Reader
+    loader: Loader
+    token: str
+
+    async def status(self, _request: web.Request) -> web.Response:
+        return web.json_response(asdict(self.loader.status()), dumps=_dumps)
+
+    async def snapshot(self, request: web.Request) -> web.Response:
+        if not self._is_trusted(request):
+            return _untrusted()
         try:
-            asked = await request.json()
-            limits = QueryLimits(
-                rows_max=min(int(asked.get("rows_max", ROWS_MAX)), ROWS_MAX),
-                seconds_max=min(float(asked.get("seconds_max", SECONDS_MAX)), SECONDS_MAX),
-            )
-            statement = str(asked["sql"])
+            published = await self.loader.snapshot()
+        except SnapshotError as exc:
+            return _refused(HTTPStatus.SERVICE_UNAVAILABLE, str(exc))
+        return web.json_response(asdict(published), dumps=_dumps)
+
+    async def sql(self, request: web.Request) -> web.Response:
+        if not self._is_trusted(request):
+            return _untrusted()
+        try:
+            statement, limits = _question(await request.json())
         except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
             return _refused(
                 HTTPStatus.BAD_REQUEST, "expected a JSON object with sql, and perhaps rows_max, seconds_max"
             )
         try:
-            result = await asyncio.to_thread(reader.query, statement, limits)
+            result = await asyncio.to_thread(self.reader.query, statement, limits)
         except QueryRefusedError as exc:
             return _refused(HTTPStatus.BAD_REQUEST, str(exc))
         except SinkUnavailableError as exc:
@@ -50,7 +64,21 @@ def loader_routes(reader: Reader, loader: Loader, token: str) -> list[web.RouteD
         answer = answer_of(result)
         return web.json_response({"columns": answer.columns, "rows": answer.rows, "truncated": answer.truncated})
 
-    return [web.get("/status", status), web.post("/sql", sql)]
+    def _is_trusted(self, request: web.Request) -> bool:
+        presented = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        return hmac.compare_digest(presented.encode(), self.token.encode())
+
+
+def _question(asked: Any) -> tuple[str, QueryLimits]:
+    limits = QueryLimits(
+        rows_max=min(int(asked.get("rows_max", ROWS_MAX)), ROWS_MAX),
+        seconds_max=min(float(asked.get("seconds_max", SECONDS_MAX)), SECONDS_MAX),
+    )
+    return str(asked["sql"]), limits
+
+
+def _untrusted() -> web.Response:
+    return _refused(HTTPStatus.UNAUTHORIZED, "the token in runtime.json is needed")
 
 
 def _dumps(value: object) -> str:

@@ -66,23 +66,29 @@ class LoaderQuestions:
 
     def ask(self, sql: str, limits: QueryLimits = QueryLimits()) -> Answer:  # noqa: B008  (frozen)
         """Run one SELECT."""
-        body = json.dumps({"sql": sql, "rows_max": limits.rows_max, "seconds_max": limits.seconds_max}).encode()
-        request = urllib.request.Request(  # noqa: S310  (our own loader's address)
-            f"{self._loader.admin_url}/sql",
-            data=body,
-            headers={"Authorization": f"Bearer {self._loader.token}", "Content-Type": "application/json"},
-        )
-        try:
-            with _direct.open(request, timeout=limits.seconds_max + 10) as response:
-                answer = json.load(response)
-        except urllib.error.HTTPError as exc:
-            problem = json.load(exc).get("error", exc.reason)
-            if exc.code == HTTPStatus.SERVICE_UNAVAILABLE:
-                raise SinkUnavailableError(problem) from None
-            raise QueryRefusedError(problem) from None
-        except OSError as exc:
-            raise SinkUnavailableError(f"the loader does not answer at {self._loader.admin_url}: {exc}") from exc
+        asked = {"sql": sql, "rows_max": limits.rows_max, "seconds_max": limits.seconds_max}
+        answer = ask_loader(self._loader, "/sql", asked, seconds_max=limits.seconds_max + 10)
         return Answer(tuple(answer["columns"]), answer["rows"], answer["truncated"])
+
+
+def ask_loader(loader: RoleEntry, path: str, asked: dict[str, Any], *, seconds_max: float) -> dict[str, Any]:
+    """POST to the running loader's admin port, with the token of runtime.json; the JSON that it answers."""
+    request = urllib.request.Request(  # noqa: S310  (our own loader's address)
+        f"{loader.admin_url}{path}",
+        data=json.dumps(asked).encode(),
+        headers={"Authorization": f"Bearer {loader.token}", "Content-Type": "application/json"},
+    )
+    try:
+        with _direct.open(request, timeout=seconds_max) as response:
+            answer: dict[str, Any] = json.load(response)
+    except urllib.error.HTTPError as exc:
+        problem = json.load(exc).get("error", exc.reason)
+        if exc.code == HTTPStatus.SERVICE_UNAVAILABLE:
+            raise SinkUnavailableError(problem) from None
+        raise QueryRefusedError(problem) from None
+    except OSError as exc:
+        raise SinkUnavailableError(f"the loader does not answer at {loader.admin_url}: {exc}") from exc
+    return answer
 
 
 @contextmanager

@@ -93,6 +93,8 @@ class WarehouseSettings(Group):
 
     url: SecretStr | None = None
     recording_deadline_seconds: int = Field(default=3600, ge=0)
+    snapshot_file: Path | None = None
+    snapshot_seconds: float = Field(default=300.0, ge=0)
 
 
 class AdminSettings(Group):
@@ -139,6 +141,11 @@ class Settings(BaseSettings):
         if self.warehouse.url is not None:
             return self.warehouse.url.get_secret_value()
         return f"duckdb:///{(self.data_dir / 'calls.duckdb').absolute()}"
+
+    @property
+    def snapshot_file(self) -> Path:
+        """Where readers of other processes find a copy of an embedded warehouse."""
+        return (self.warehouse.snapshot_file or self.data_dir / "published" / "calls.duckdb").absolute()
 
     @property
     def state_dir(self) -> Path:

@@ -8,7 +8,6 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -22,8 +21,8 @@ INT64_MAX = 2**63 - 1
 _MILLISECONDS_ABOVE = 10**11
 """A time beyond this is in milliseconds (protocol.md g.10); as seconds it would be past the year 5000."""
 _LAST_MILLISECOND = 253_402_300_799_999
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_TIME = Kind.TIME
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.0*)?", re.ASCII)
 _DIGITS_MAX = 10**40
 
@@ -42,7 +41,10 @@ class Defect:
 
 @dataclass(slots=True)
 class Reading:
-    """A canonical object, read: usable values by TCCC's name, the rest as it came, and what was wrong with it."""
+    """A canonical object, read: usable values by TCCC's name, the rest as it came, and what was wrong with it.
+
+    A time is in milliseconds since 1970.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     rest: dict[str, Any] = field(default_factory=dict)
@@ -66,23 +68,36 @@ def read(model: type[WireModel], payload: Mapping[str, Any]) -> Reading:
     A value with a column that is of a wrong type or size stays in the rest, and is named as a defect.
     """
     reading = Reading()
-    known = fields_of(model)
+    values, rest = reading.values, reading.rest
+    kinds = _kinds_with_column(model)
+    # This loop runs for every field of every report whenever a session is projected: the usual case is decided here.
     for name, value in payload.items():
-        wire = known.get(name)
-        if wire is None or wire.column is None:
-            reading.rest[name] = value
-        elif wire.kind is Kind.OBJECT:
+        kind = kinds.get(name)
+        if kind is None:
+            rest[name] = value
+        elif kind.is_text and type(value) is str:
+            values[name] = value
+        elif kind is _TIME and type(value) is int and 0 <= value <= _MILLISECONDS_ABOVE:
+            values[name] = value * 1000
+        elif kind.is_plain_number and type(value) is int and -INT64_MAX <= value <= INT64_MAX:
+            values[name] = value
+        elif kind is Kind.OBJECT:
             _read_object(reading, name, value)
-        elif wire.kind is Kind.OBJECTS:
+        elif kind is Kind.OBJECTS:
             _read_objects(reading, name, value)
         else:
-            usable, problem = _usable(wire.kind, value)
+            usable, problem = _usable(kind, value)
             if problem is None:
-                reading.values[name] = usable
+                values[name] = usable
             else:
-                reading.rest[name] = value
+                rest[name] = value
                 reading.defects.append(Defect(name, problem))
     return reading
+
+
+@cache
+def _kinds_with_column(model: type[WireModel]) -> dict[str, Kind]:
+    return {name: wire.kind for name, wire in fields_of(model).items() if wire.column is not None}
 
 
 def defects_of(model: type[WireModel], payload: Mapping[str, Any], path: str = "") -> list[Defect]:
@@ -118,7 +133,8 @@ def fields_of(model: type[WireModel]) -> dict[str, Wire]:
 
 def clean_text(text: str) -> str:
     """Replace what no warehouse stores (NUL, lone surrogates) by U+FFFD."""
-    return _UNSTORABLE.sub(REPLACEMENT, text)
+    # Nearly every text is ASCII, which Python knows of it without looking.
+    return text if text.isascii() and "\x00" not in text else _UNSTORABLE.sub(REPLACEMENT, text)
 
 
 def _canonical_object(known: dict[str, Wire], payload: Mapping[str, Any], depth: int) -> dict[str, Any]:
@@ -126,12 +142,25 @@ def _canonical_object(known: dict[str, Wire], payload: Mapping[str, Any], depth:
         raise TooDeepError(f"nested deeper than {jsontext.DEPTH_MAX} levels")
     result: dict[str, Any] = {}
     for key, value in payload.items():
+        if value is None or value == "":
+            continue
         name = clean_text(key)
         wire = known.get(name)
-        kept = _cleaned(value, depth + 1) if wire is None else _canonical_known(wire, value, depth + 1)
-        if _is_empty(kept) or (wire is not None and wire.kind.zero_is_empty and _is_zero(kept)):
+        if wire is None:
+            kept = _cleaned(value, depth + 1)
+            if not _is_empty(kept):
+                result[name] = kept
             continue
-        result[name] = kept
+        kind = wire.kind
+        # The two usual cases, a text that is text and a number that is one, are decided here.
+        if type(value) is str and kind.is_text:
+            kept = clean_text(value)
+        elif type(value) is int and kind.is_number:
+            kept = value
+        else:
+            kept = _canonical_known(wire, value, depth + 1)
+        if not (_is_empty(kept) or (kind.zero_is_empty and _is_zero(kept))):
+            result[name] = kept
     return result
 
 
@@ -199,14 +228,14 @@ def _usable(kind: Kind, value: Any) -> tuple[Any, str | None]:
     return value, None
 
 
-def time_of(number: int) -> tuple[datetime | None, str | None]:
-    """A UNIX time in seconds or milliseconds as aware UTC, or what is wrong with it."""
+def time_of(number: int) -> tuple[int | None, str | None]:
+    """A UNIX time in seconds or milliseconds as milliseconds, or what is wrong with it."""
     if number < 0:
         return None, "is before 1970"
     milliseconds = number if number > _MILLISECONDS_ABOVE else number * 1000
     if milliseconds > _LAST_MILLISECOND:
         return None, "is past the year 9999"
-    return _EPOCH + timedelta(milliseconds=milliseconds), None
+    return milliseconds, None
 
 
 def _read_object(reading: Reading, name: str, value: Any) -> None:

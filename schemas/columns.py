@@ -4,6 +4,7 @@ The one list of columns: every warehouse's DDL, Arrow schemas and the data dicti
 """
 
 import types
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -12,7 +13,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AwareDatetime, BaseModel
 from pydantic.fields import FieldInfo
 
+from schemas.canonical import fields_of
+from schemas.models import Personal, Privacy
 from schemas.session import Leg, Recording, SessionDocument, Voicemail
+from schemas.wire import AgentObject, CdrPush, LegObject, RecordPush, VoicemailPush, WireModel
 
 
 class ColumnType(Enum):
@@ -34,6 +38,21 @@ class Column:
     type: ColumnType
     nullable: bool
     description: str
+    privacy: Privacy = Privacy.NONE
+    source_field: str | None = None
+    """TCCC's field that fills it as it is; None where callweave derives the value."""
+
+    @property
+    def unit(self) -> str | None:
+        """What a number or a time counts in; None where nothing is counted."""
+        if self.type is ColumnType.INSTANT:
+            return "UTC"
+        if self.type is not ColumnType.INTEGER:
+            return None
+        return next((unit for suffix, unit in _UNITS.items() if self.name.endswith(suffix)), None)
+
+
+_UNITS = {"_seconds": "seconds", "_count": "count", "_expected": "count", "_received": "count", "_missing": "count"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +60,7 @@ class Table:
     """One table; `key` identifies a row."""
 
     name: str
+    purpose: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
 
@@ -50,12 +70,32 @@ class Table:
         return tuple(column.name for column in self.columns)
 
 
-def _columns_of(model: type[BaseModel], *, without: frozenset[str] = frozenset()) -> tuple[Column, ...]:
+def _columns_of(
+    model: type[BaseModel], sources: Mapping[str, str], *, without: frozenset[str] = frozenset()
+) -> tuple[Column, ...]:
     return tuple(
-        Column(name, *_column_type(info), description=info.description or "")
+        Column(
+            name,
+            *_column_type(info),
+            description=info.description or "",
+            privacy=_privacy_of(info),
+            source_field=sources.get(name),
+        )
         for name, info in model.model_fields.items()
         if name not in without
     )
+
+
+def _sources_of(model: type[WireModel], prefix: str = "") -> dict[str, str]:
+    return {
+        wire.column: f"{prefix}{name}"
+        for name, wire in fields_of(model).items()
+        if wire.column is not None and wire.of is None
+    }
+
+
+def _privacy_of(info: FieldInfo) -> Privacy:
+    return next((item.privacy for item in info.metadata if isinstance(item, Personal)), Privacy.NONE)
 
 
 def _column_type(info: FieldInfo) -> tuple[ColumnType, bool]:
@@ -90,40 +130,61 @@ _COLUMN_TYPES: dict[Any, ColumnType] = {
 
 _DOCUMENT_ONLY = frozenset({"schema_version", "legs", "recordings", "voicemails"})
 _PARENT_KEY = (
-    Column("sdk_app_id", ColumnType.INTEGER, False, "TCCC's application id"),
-    Column("session_id", ColumnType.TEXT, False, "TCCC's SessionId"),
+    Column("sdk_app_id", ColumnType.INTEGER, False, "TCCC's application id", source_field="SdkAppId"),
+    Column("session_id", ColumnType.TEXT, False, "TCCC's SessionId", source_field="SessionId"),
 )
 
 SESSIONS = Table(
     "sessions",
+    "One customer contact from start to end",
     ("sdk_app_id", "session_id"),
     (
-        *_columns_of(SessionDocument, without=_DOCUMENT_ONLY),
+        *_columns_of(
+            SessionDocument,
+            _sources_of(AgentObject, "SeatUser.") | _sources_of(CdrPush),
+            without=_DOCUMENT_ONLY,
+        ),
         Column("document_digest", ColumnType.TEXT, False, "Orders documents of equal version"),
         Column(
             "loaded_at", ColumnType.INSTANT, False, "When the row was committed: the watermark for incremental models"
         ),
     ),
 )
-LEGS = Table("legs", ("sdk_app_id", "session_id", "leg_sequence"), (*_PARENT_KEY, *_columns_of(Leg)))
-RECORDINGS = Table("recordings", ("sdk_app_id", "session_id", "recording_id"), (*_PARENT_KEY, *_columns_of(Recording)))
-VOICEMAILS = Table("voicemails", ("sdk_app_id", "session_id", "voicemail_id"), (*_PARENT_KEY, *_columns_of(Voicemail)))
+LEGS = Table(
+    "legs",
+    "One agent-side stretch of a session; transfers have several",
+    ("sdk_app_id", "session_id", "leg_sequence"),
+    (*_PARENT_KEY, *_columns_of(Leg, _sources_of(LegObject, "ServeParticipants[]."))),
+)
+RECORDINGS = Table(
+    "recordings",
+    "One recording that a CDR named or that came",
+    ("sdk_app_id", "session_id", "recording_id"),
+    (*_PARENT_KEY, *_columns_of(Recording, _sources_of(RecordPush))),
+)
+VOICEMAILS = Table(
+    "voicemails",
+    "One message that a caller left",
+    ("sdk_app_id", "session_id", "voicemail_id"),
+    (*_PARENT_KEY, *_columns_of(Voicemail, _sources_of(VoicemailPush))),
+)
 DEAD_LETTERS = Table(
     "dead_letters",
+    "One record that could not be used, kept whole",
     ("dead_letter_id",),
     (
         Column("dead_letter_id", ColumnType.TEXT, False, "Digest of stage, reason and raw"),
         Column("stage", ColumnType.TEXT, False, "Where the record stopped: receive, absorb, load"),
         Column("reason", ColumnType.TEXT, False, "Why, from a closed list"),
-        Column("detail", ColumnType.TEXT, False, "What exactly was wrong"),
+        Column("detail", ColumnType.TEXT, False, "What exactly was wrong", Privacy.FREE_TEXT),
         Column("action", ColumnType.TEXT, True, "TCCC's action, as sent"),
-        Column("headers", ColumnType.JSON, True, "The request's headers, credentials removed"),
+        Column("headers", ColumnType.JSON, True, "The request's headers, credentials removed", Privacy.FREE_TEXT),
         Column("received_at", ColumnType.INSTANT, True, "When the push was received"),
         Column("occurred_at", ColumnType.INSTANT, False, "When it was found unusable"),
         Column("topic", ColumnType.TEXT, True, "Where its first record stands"),
         Column("partition", ColumnType.INTEGER, True, "Partition of that"),
         Column("offset", ColumnType.INTEGER, True, "Offset of that"),
-        Column("raw", ColumnType.BYTES, False, "The body as received, before any decoding"),
+        Column("raw", ColumnType.BYTES, False, "The body as received, before any decoding", Privacy.FREE_TEXT),
         Column("raw_bytes_count", ColumnType.INTEGER, False, "Its whole length, also where raw was cut short"),
         Column("seen_count", ColumnType.INTEGER, False, "Times seen: at least the answered deliveries"),
         Column("last_seen_at", ColumnType.INSTANT, False, "Last of them"),

@@ -1,11 +1,12 @@
-"""Every derived value of a session, defined once (contract.md part 5); every room asks here."""
+"""Every derived value of a session, defined once (contract.md part 5); every room asks here.
 
-from datetime import datetime, timedelta
+Times are in milliseconds since 1970, as `schemas.canonical.read` gives them.
+"""
 
 DIRECTIONS = {0: "inbound", 1: "outbound"}
 CALL_TYPES = {1: "outbound", 2: "inbound", 3: "audio_inbound", 5: "predictive_outbound", 6: "internal"}
 
-_SECOND = timedelta(seconds=1)
+_SECOND_MS = 1000
 
 
 def direction_text(number: int | None) -> str | None:
@@ -18,21 +19,21 @@ def call_type_text(number: int | None) -> str | None:
     return None if number is None else CALL_TYPES.get(number, str(number))
 
 
-def seconds_between(start: datetime | None, end: datetime | None) -> int | None:
+def seconds_between(start_ms: int | None, end_ms: int | None) -> int | None:
     """Whole seconds from start to end; None where either is missing or the duration would be negative."""
-    if start is None or end is None or end < start:
+    if start_ms is None or end_ms is None or end_ms < start_ms:
         return None
-    return (end - start) // _SECOND
+    return (end_ms - start_ms) // _SECOND_MS
 
 
-def talk_seconds(answered_at: datetime | None, ended_at: datetime | None) -> int | None:
+def talk_seconds(answered_ms: int | None, ended_ms: int | None) -> int | None:
     """Ended minus answered, if answered."""
-    return seconds_between(answered_at, ended_at)
+    return seconds_between(answered_ms, ended_ms)
 
 
-def wait_seconds(queued_at: datetime | None, answered_at: datetime | None, ended_at: datetime | None) -> int | None:
+def wait_seconds(queued_ms: int | None, answered_ms: int | None, ended_ms: int | None) -> int | None:
     """Answered, else ended, minus queued, if queued."""
-    return seconds_between(queued_at, answered_at if answered_at is not None else ended_at)
+    return seconds_between(queued_ms, answered_ms if answered_ms is not None else ended_ms)
 
 
 def customer_and_line(
@@ -53,6 +54,6 @@ def customer_and_line(
             return None, None
 
 
-def is_missing(*, is_expected: bool, received_at: datetime | None, absent_at: datetime | None) -> bool:
+def is_missing(*, is_expected: bool, received_at: object, absent_at: object) -> bool:
     """A recording that a CDR named, that has not come, and that the API does not say is absent."""
     return is_expected and received_at is None and absent_at is None

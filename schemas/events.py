@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from schemas import jsontext
 from schemas.canonical import digest
-from schemas.models import Instant, OwnModel, SdkAppId
+from schemas.models import Instant, OwnModel, SdkAppId, instant_text
 from schemas.topics import CDR, RECORD, VOICEMAIL, Topic
 from schemas.wire import CdrPush, Push, RecordPush, VoicemailPush
 
@@ -74,8 +74,21 @@ class NormalizedEvent(OwnModel):
         return session_key(self.sdk_app_id, self.session_id)
 
     def encoded(self) -> bytes:
-        """The Kafka value."""
-        return jsontext.encode(self.model_dump(mode="json"))
+        """The Kafka value: `model_dump(mode="json")`, without the way over pydantic, for every push passes here."""
+        return jsontext.encode(
+            {
+                "schema_version": self.schema_version,
+                "kind": self.kind,
+                "sdk_app_id": self.sdk_app_id,
+                "session_id": self.session_id,
+                "payload": self.payload,
+                "digest": self.digest,
+                "source": self.source,
+                "fact": self.fact,
+                "push_id": self.push_id,
+                "received_at": instant_text(self.received_at),
+            }
+        )
 
 
 class NotAnEventError(ValueError):

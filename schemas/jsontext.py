@@ -5,7 +5,6 @@
 """
 
 import json
-import re
 from typing import Any, NoReturn
 
 import orjson
@@ -13,7 +12,10 @@ import orjson
 DEPTH_MAX = 100
 """Nesting beyond this is refused: no TCCC push comes near, and every warehouse has a limit of its own."""
 
-_LONG_DIGITS = re.compile(rb"\d{18}")
+_AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_ROUNDED = (b"0" * 20, b"-" + b"0" * 19)
+"""What an integer has that orjson may round: it reads -2^63 to 2^64 - 1 exactly. (A version is text of 19 digits.)"""
+
 _PYTHON_INT_DIGITS_MAX = 4000
 _BOM = b"\xef\xbb\xbf"
 
@@ -29,7 +31,8 @@ def decode(raw: bytes) -> Any:
     which are JSON, so texts with long runs of digits and texts it refuses get the standard library's opinion.
     """
     body = raw.removeprefix(_BOM)
-    if _LONG_DIGITS.search(body) is None:
+    shape = body.translate(_AS_ZEROS)  # with `in`, several times as fast as a regular expression
+    if not any(digits in shape for digits in _ROUNDED):
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:

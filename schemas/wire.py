@@ -30,6 +30,7 @@ class Kind(Enum):
         # Attributes, not sets of members: hashing a member is Python code, and this is read for every field.
         self.is_text = family == "text"
         self.is_number = family == "number"
+        self.is_plain_number = _name in ("number", "number id")
         self.zero_is_empty = zero_is_empty
 
 

@@ -19,6 +19,7 @@ LAYOUT_VERSION: Final = 1
 
 OFFSETS: Final = Table(
     "callweave_offsets",
+    "How far the loader is in each partition: stored in the rows' own transaction",
     ("topic", "partition"),
     (
         Column("topic", ColumnType.TEXT, False, "Kafka topic"),
@@ -29,6 +30,7 @@ OFFSETS: Final = Table(
 )
 META: Final = Table(
     "callweave_meta",
+    "What callweave notes about the warehouse itself",
     ("key",),
     (
         Column("key", ColumnType.TEXT, False, "What is told"),

@@ -130,6 +130,13 @@ class DuckDbSink:
             except duckdb.TransactionException as exc:
                 log.debug("checkpoint_postponed", reason=str(exc))
 
+    def settled_file(self) -> Path | None:
+        """The file once its write-ahead log is folded in; None while a query holds an older state, or in memory."""
+        self.checkpoint()
+        if self._path is None or self._path.with_name(f"{self._path.name}.wal").exists():
+            return None
+        return self._path
+
     def query(self, sql: str, limits: QueryLimits = QueryLimits()) -> QueryResult:  # noqa: B008 - a frozen value
         """Run exactly one SELECT, from any thread, on a connection of its own."""
         database = self._database

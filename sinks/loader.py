@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from time import monotonic
 from typing import Any, Self, TypeVar
 
@@ -38,6 +39,7 @@ from sinks.sink import (
     Written,
     utc_now,
 )
+from sinks.snapshot import Embedded, Snapshot, SnapshotError, Snapshots
 from sinks.status import FreshnessWindow, LoaderStatus, PartitionStatus
 
 log = structlog.get_logger(__name__)
@@ -54,6 +56,8 @@ class LoaderSettings:
     checkpoint_idle_seconds: float = 20.0
     retry_first_seconds: float = 0.5
     retry_most_seconds: float = 30.0
+    snapshot_file: Path | None = None
+    snapshot_seconds: float = 0.0
 
 
 class _StoppedError(Exception):
@@ -99,6 +103,11 @@ class Loader:
         self._last_commit_at: datetime | None = None
         self._written_since_checkpoint = False
         self._written_at = 0.0
+        self._snapshots = (
+            Snapshots(sink, settings.snapshot_file, settings.snapshot_seconds)
+            if settings.snapshot_file is not None and isinstance(sink, Embedded)
+            else None
+        )
 
     @classmethod
     def over_kafka(
@@ -182,6 +191,8 @@ class Loader:
             await self._land(haul, moved, stop)
         elif self._is_quiet():
             await self._checkpoint()
+        if self._snapshots is not None and self._snapshots.is_due():
+            await self._publish_snapshot()
         self._observe_lag()
 
     async def _reopen(self, stop: asyncio.Event) -> None:
@@ -248,6 +259,20 @@ class Loader:
             # Nothing is lost: the next batch meets the same fault, and waits for its end.
             log.warning("checkpoint_failed", reason=str(exc))
 
+    async def snapshot(self) -> Snapshot:
+        """Publish a copy of the warehouse now; raise SnapshotError where that fails. Call it from the loader's loop."""
+        if self._snapshots is None:
+            raise SnapshotError("this warehouse answers many readers by itself: connect to it, no copy is needed")
+        # The one thread of the warehouse does one thing at a time: no batch is half-way while the file is copied.
+        return await self._in_thread(self._snapshots.publish)
+
+    async def _publish_snapshot(self) -> None:
+        try:
+            await self.snapshot()
+        except SnapshotError as exc:
+            self._metrics.snapshot_failures.inc()
+            log.warning("snapshot_failed", reason=str(exc))
+
     def _is_quiet(self) -> bool:
         return (
             self._written_since_checkpoint and monotonic() - self._written_at >= self._settings.checkpoint_idle_seconds
@@ -282,6 +307,8 @@ class Loader:
         now = self._clock()
         self._last_commit_at = now
         self._written_since_checkpoint, self._written_at = True, monotonic()
+        if self._snapshots is not None:
+            self._snapshots.note_write()
         counts, metrics = self._counts, self._metrics
         counts.sessions_applied += len(written.applied)
         counts.sessions_stale += written.stale_count

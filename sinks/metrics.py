@@ -49,6 +49,11 @@ class LoaderMetrics:
         self.letters_loaded = Counter(
             "callweave_letters_loaded_total", "Rows of dead letters written or counted up", registry=registry
         )
+        self.snapshot_failures = Counter(
+            "callweave_snapshot_failures_total",
+            "Copies of the warehouse that could not be published",
+            registry=registry,
+        )
         self.freshness = Histogram(
             "callweave_freshness_seconds",
             "From a session's last receipt to the commit of its row",

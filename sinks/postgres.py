@@ -12,7 +12,7 @@ from typing import Final
 
 import psycopg
 
-from schemas.columns import CHILDREN, DEAD_LETTERS, SESSION_TABLES, SESSIONS, Column, ColumnType, Table
+from schemas.columns import CHILDREN, DEAD_LETTERS, SESSION_TABLES, SESSIONS, Column, Table
 from sinks import ddl
 from sinks.copy_text import copy_text
 from sinks.ddl import META, OFFSETS, names, quoted
@@ -49,11 +49,9 @@ _INVALID_TABLE_DEFINITION: Final = "42P16"
 _DEPENDENT_OBJECTS: Final = "2BP01"
 _WINNERS: Final = Table(
     "winners",
+    "The sessions that a batch replaces",
     SESSIONS.key,
-    (
-        Column("sdk_app_id", ColumnType.INTEGER, nullable=False, description=""),
-        Column("session_id", ColumnType.TEXT, nullable=False, description=""),
-    ),
+    tuple(column for column in SESSIONS.columns if column.name in SESSIONS.key),
 )
 _KEY: Final = "(sdk_app_id, session_id)"
 

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 
 from callweave import __version__
 from callweave.broker.jars import BrokerUnavailable
-from callweave.cli import looking, operating, running, simulating_api, trying
+from callweave.cli import contracts, looking, operating, running, simulating_api, trying
 from callweave.cli.common import MISUSED, WRONG, say
 from callweave.settings import MisconfiguredError
 from callweave.simulator.faults import FaultError
@@ -29,6 +29,7 @@ operating.register(app)
 looking.register(app)
 trying.register(app)
 simulating_api.register(app)
+contracts.register(app)
 
 
 def _show_version(value: bool) -> None:

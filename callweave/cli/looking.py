@@ -1,8 +1,9 @@
-"""Commands that look: `status`, `sql`, `session`. They work while the loader runs, on DuckDB too."""
+"""Commands that look: `status`, `sql`, `session`, `snapshot`. They work while the loader runs, on DuckDB too."""
 
 import asyncio
 import csv
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
     app.command()(sql)
     app.command()(session)
+    app.command()(snapshot)
 
 
 def status(
@@ -104,3 +106,20 @@ def session(
         for line in report.lines():
             print(line)
     raise typer.Exit(0 if report.is_known else WRONG)
+
+
+def snapshot(
+    config: ConfigOption = None,
+    data: DataOption = None,
+    to: Annotated[Path | None, typer.Option("--to", help="Also copy it here.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish a copy of the DuckDB warehouse now, for BI tools and notebooks: they open the copy, not the warehouse."""
+    from callweave.snapshots import publish_snapshot
+
+    published = publish_snapshot(settings_of(config, data), to)
+    if as_json:
+        print_json({"path": published.path, "bytes": published.bytes_count, "seconds": published.seconds})
+    else:
+        print(published.path)
+        say(f"{published.bytes_count / 2**20:.1f} MiB in {published.seconds:.1f} s")

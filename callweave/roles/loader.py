@@ -12,7 +12,7 @@ from callweave.roles.hosting import hosted, set_when_told
 from callweave.runtime import new_token
 from callweave.settings import Settings
 from sinks.halt import HaltError
-from sinks.loader import Loader
+from sinks.loader import Loader, LoaderSettings
 from sinks.warehouse import open_sink
 from streams.engine.halt import ExitStatus
 
@@ -30,7 +30,8 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         data_dir=settings.data_dir,
         recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
     )
-    loader = Loader.over_kafka(client_options(settings), settings.kafka.topic_prefix, sink, registry=REGISTRY)
+    options = LoaderSettings(snapshot_file=settings.snapshot_file, snapshot_seconds=settings.warehouse.snapshot_seconds)
+    loader = Loader.over_kafka(client_options(settings), settings.kafka.topic_prefix, sink, options, registry=REGISTRY)
     token = new_token()
     routes = loader_routes(sink, loader, token)
     stop = asyncio.Event()

@@ -12,7 +12,7 @@ from schemas.events import NormalizedEvent, parse_session_key
 from schemas.session import SESSION_SCHEMA_VERSION
 from schemas.topics import MESSAGE_BYTES_MAX
 from streams.core.absorb import Outcome, absorb, unite
-from streams.core.project import project
+from streams.core.project import project_public
 from streams.core.state import EMPTY, SessionState, state_from_json, state_to_json
 
 RECORD_BYTES_MAX = MESSAGE_BYTES_MAX - 64 * 1024
@@ -82,14 +82,14 @@ def record_of_stored(key: bytes, stored: bytes) -> bytes:
 
 def session_record(key: bytes, state: SessionState) -> tuple[bytes, bytes]:
     """The value of `tccc.sessions` for a state, and the state's JSON within it."""
-    document = project(*parse_session_key(key), state)
-    session, stored = jsontext.encode(document.public()), jsontext.encode(state_to_json(state))
+    document = project_public(*parse_session_key(key), state)
+    session, stored = jsontext.encode(document), jsontext.encode(state_to_json(state))
     # Put together from its parts, keys in order, so that the state is written once for the topic and the store.
-    record = b'{"schema_version":%d,"session":%b,"state":%b,"version":"%d"}' % (
+    record = b'{"schema_version":%d,"session":%b,"state":%b,"version":"%b"}' % (
         SESSION_SCHEMA_VERSION,
         session,
         stored,
-        document.version,
+        document["version"].encode(),
     )
     return record, stored
 

@@ -35,8 +35,11 @@ class MergedCdr:
 
 def merge_fields(readings: Iterable[Reading]) -> Reading:
     """One reading of several, the deciding one first: a field is taken from the first that fills it."""
+    several = list(readings)
+    if len(several) == 1:
+        return several[0]
     merged = Reading()
-    for reading in readings:
+    for reading in several:
         for name, value in reading.values.items():
             merged.values.setdefault(name, value)
         for name, value in reading.rest.items():
@@ -76,6 +79,8 @@ def _by_sequence(legs: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
 
 def _fill_person(model: type[WireModel], objects: Sequence[dict[str, Any]]) -> Reading:
     """The first object, filled from each further one that names its person; what is known of the person grows."""
+    if len(objects) == 1:
+        return read(model, objects[0])
     person: dict[str, object] = {}
     fitting: list[Reading] = []
     for item in objects:

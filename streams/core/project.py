@@ -1,6 +1,7 @@
 """Project: derive the session document from the state. Pure, so that one state always gives one document.
 
-All choices between reports are made here and below, never when a report arrives (architecture.md law 2).
+All choices between reports are made here and below, never when a report arrives (architecture.md law 2). The document
+is made as the JSON values that are published; `SessionDocument` describes and checks it (ADR 0021).
 """
 
 from collections import defaultdict
@@ -10,75 +11,103 @@ from schemas import derived
 from schemas.canonical import Reading, fields_of
 from schemas.endpoint import normalize_endpoint
 from schemas.events import EventKind
-from schemas.models import instant_of_ms
-from schemas.session import Leg, Recording, SessionDocument
+from schemas.models import instant_text_of_ms
+from schemas.session import SESSION_SCHEMA_VERSION, SessionDocument
 from schemas.version import session_version
-from schemas.wire import CdrPush, LegObject
+from schemas.wire import CdrPush, Kind, LegObject, WireModel
 from streams.core.merge import MergedCdr, MergedLeg, merge_cdr
 from streams.core.recordings import Carrier, match_recordings, source_text
 from streams.core.state import Report, SessionState
 from streams.core.voicemails import list_voicemails
 
-_LEG_COLUMNS = {name: wire.column for name, wire in fields_of(LegObject).items() if wire.column}
-_PLAIN_ROOT_COLUMNS = {
-    name: wire.column
-    for name, wire in fields_of(CdrPush).items()
-    if wire.column in SessionDocument.model_fields and wire.of is None
-}
+Columns = tuple[tuple[str, str, bool], ...]
+"""(TCCC's field, the column it fills, whether it is a time)."""
+
+
+def _columns(model: type[WireModel]) -> Columns:
+    return tuple(
+        (name, wire.column, wire.kind is Kind.TIME)
+        for name, wire in fields_of(model).items()
+        if wire.column is not None and wire.of is None
+    )
+
+
+_LEG_COLUMNS = _columns(LegObject)
+_ROOT_COLUMNS = tuple(column for column in _columns(CdrPush) if column[1] in SessionDocument.model_fields)
 _NOTHING_OF_A_CDR = MergedCdr(Reading(), Reading())
 
 
 def project(sdk_app_id: int, session_id: str, state: SessionState) -> SessionDocument:
     """Derive the document of a session with at least one report."""
+    return SessionDocument.of_public(project_public(sdk_app_id, session_id, state))
+
+
+def project_public(sdk_app_id: int, session_id: str, state: SessionState) -> dict[str, Any]:
+    """The same as the JSON values that are published: what runs for every report of every session."""
     assert state.reports, "a session without a report does not exist"
     # The deciding report first: first received latest, then the larger digest (law 4).
-    ranked = sorted(state.reports.items(), key=lambda item: (item[1].first_ms, item[0]), reverse=True)
+    ranked = sorted(state.reports.items(), key=_rank, reverse=True)
     by_kind: dict[EventKind, list[tuple[str, Report]]] = defaultdict(list)
     for digest, report in ranked:
         by_kind[report.kind].append((digest, report))
     cdrs = [report for _, report in by_kind[EventKind.CDR]]
     cdr = merge_cdr([report.payload for report in cdrs]) if cdrs else _NOTHING_OF_A_CDR
-    root: dict[str, Any] = {column: cdr.root.values.get(name) for name, column in _PLAIN_ROOT_COLUMNS.items()}
-    direction = derived.direction_text(root["direction"])
-    call_type = derived.call_type_text(root["call_type"])
-    customer, line = derived.customer_and_line(direction, call_type, root["caller"], root["callee"])
+    root = cdr.root.values
+    direction = derived.direction_text(root.get("Direction"))
+    call_type = derived.call_type_text(root.get("CallType"))
+    customer, line = derived.customer_and_line(direction, call_type, root.get("Caller"), root.get("Callee"))
     recordings = match_recordings(_names(cdr, customer), by_kind[EventKind.RECORD])
     voicemails = list_voicemails(by_kind[EventKind.VOICEMAIL])
-    reports = state.reports.values()
+    reports = [report for _, report in ranked]
     last_ms = max(report.last_ms for report in reports)
-    return SessionDocument(
-        **{
-            **root,
-            "sdk_app_id": sdk_app_id,
-            "session_id": session_id,
-            "direction": direction,
-            "call_type": call_type,
-        },
-        version=session_version(
-            has_cdr=bool(cdrs),
-            last_received_ms=last_ms,
-            receipt_count=sum(len(report.receipts) for report in reports),
-        ),
+    queued, answered, ended = root.get("QueuedTimestamp"), root.get("AcceptTimestamp"), root.get("EndedTimestamp")
+    version = session_version(
         has_cdr=bool(cdrs),
-        customer_number=customer,
-        line_number=line,
-        wait_seconds=derived.wait_seconds(root["queued_at"], root["answered_at"], root["ended_at"]),
-        talk_seconds=derived.talk_seconds(root["answered_at"], root["ended_at"]),
-        agent_mail=cdr.agent.values.get("Mail"),
-        agent_name=cdr.agent.values.get("Name"),
-        leg_count=len(cdr.legs),
-        recordings_expected=sum(row.is_expected for row in recordings),
-        recordings_received=sum(row.received_at is not None for row in recordings),
-        recordings_missing=sum(_is_missing(row) for row in recordings),
-        voicemail_count=len(voicemails),
-        first_received_at=instant_of_ms(min(report.first_ms for report in reports)),
-        last_received_at=instant_of_ms(last_ms),
-        source=source_text(report.source for report in cdrs),
-        extra=_extra(cdr),
-        legs=[_leg(leg) for leg in cdr.legs],
-        recordings=recordings,
-        voicemails=voicemails,
+        last_received_ms=last_ms,
+        receipt_count=sum(len(report.receipts) for report in reports),
     )
+    document = _filled(_ROOT_COLUMNS, root)
+    document |= {
+        "schema_version": SESSION_SCHEMA_VERSION,
+        "sdk_app_id": sdk_app_id,
+        "session_id": session_id,
+        "version": str(version),
+        "has_cdr": bool(cdrs),
+        "direction": direction,
+        "call_type": call_type,
+        "customer_number": customer,
+        "line_number": line,
+        "wait_seconds": derived.wait_seconds(queued, answered, ended),
+        "talk_seconds": derived.talk_seconds(answered, ended),
+        "agent_mail": cdr.agent.values.get("Mail"),
+        "agent_name": cdr.agent.values.get("Name"),
+        "leg_count": len(cdr.legs),
+        "recordings_expected": sum(row["is_expected"] for row in recordings),
+        "recordings_received": sum(row["received_at"] is not None for row in recordings),
+        "recordings_missing": sum(_is_missing(row) for row in recordings),
+        "voicemail_count": len(voicemails),
+        "first_received_at": instant_text_of_ms(min(report.first_ms for report in reports)),
+        "last_received_at": instant_text_of_ms(last_ms),
+        "source": source_text(report.source for report in cdrs),
+        "extra": _extra(cdr),
+        "legs": [_leg(leg) for leg in cdr.legs],
+        "recordings": recordings,
+        "voicemails": voicemails,
+    }
+    return document
+
+
+def _rank(item: tuple[str, Report]) -> tuple[int, str]:
+    return item[1].first_ms, item[0]
+
+
+def _filled(columns: Columns, values: dict[str, Any]) -> dict[str, Any]:
+    """A row's columns from the fields that fill them; times as text."""
+    row: dict[str, Any] = {}
+    for name, column, is_time in columns:
+        value = values.get(name)
+        row[column] = instant_text_of_ms(value) if is_time and value is not None else value
+    return row
 
 
 def _names(cdr: MergedCdr, customer: str | None) -> dict[str, list[Carrier]]:
@@ -95,9 +124,11 @@ def _names(cdr: MergedCdr, customer: str | None) -> dict[str, list[Carrier]]:
     return names
 
 
-def _leg(leg: MergedLeg) -> Leg:
-    columns: dict[str, Any] = {column: leg.reading.values.get(name) for name, column in _LEG_COLUMNS.items()}
-    return Leg(**{**columns, "leg_sequence": leg.sequence, "extra": leg.reading.rest or None})
+def _leg(leg: MergedLeg) -> dict[str, Any]:
+    row = _filled(_LEG_COLUMNS, leg.reading.values)
+    row["leg_sequence"] = leg.sequence
+    row["extra"] = leg.reading.rest or None
+    return row
 
 
 def _extra(cdr: MergedCdr) -> dict[str, Any] | None:
@@ -107,5 +138,7 @@ def _extra(cdr: MergedCdr) -> dict[str, Any] | None:
     return extra or None
 
 
-def _is_missing(row: Recording) -> bool:
-    return derived.is_missing(is_expected=row.is_expected, received_at=row.received_at, absent_at=row.absent_at)
+def _is_missing(row: dict[str, Any]) -> bool:
+    return derived.is_missing(
+        is_expected=row["is_expected"], received_at=row["received_at"], absent_at=row["absent_at"]
+    )

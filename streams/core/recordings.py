@@ -8,30 +8,38 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from schemas import jsontext
 from schemas.canonical import Reading, read
 from schemas.endpoint import normalize_endpoint
 from schemas.events import ApiFact, Source
-from schemas.models import instant_of_ms
-from schemas.session import Recording
+from schemas.models import instant_of_ms, instant_text_of_ms
 from schemas.wire import RecordPush
 from streams.core.merge import merge_fields
 from streams.core.state import Report
 
-_NEVER = datetime.max.replace(tzinfo=UTC)
+_SOURCE_TEXTS = {
+    frozenset[Source](): None,
+    frozenset({Source.PUSH}): "push",
+    frozenset({Source.API}): "api",
+    frozenset({Source.PUSH, Source.API}): "push+api",
+}
+
+Row = dict[str, Any]
+"""A row of `recordings` as JSON values; `schemas.session.Recording` describes it."""
+
+_NEVER = 2**63
+"""Later than any time in milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Carrier:
-    """A place in the CDR that names a recording: the root (leg_sequence None) or a leg."""
+class Carrier(NamedTuple):
+    """A place in the CDR that names a recording: the root (leg_sequence None) or a leg; times in milliseconds."""
 
     leg_sequence: int | None
     people: frozenset[str]
-    ended_at: datetime | None
+    ended_ms: int | None
 
     @property
     def side(self) -> Literal["customer", "agent"]:
@@ -39,9 +47,9 @@ class Carrier:
         return "customer" if self.leg_sequence is None else "agent"
 
     @property
-    def order(self) -> tuple[datetime, int]:
+    def order(self) -> tuple[int, int]:
         """(leg EndedTimestamp, Sequence); the root comes before the legs that ended with it."""
-        return self.ended_at or _NEVER, -1 if self.leg_sequence is None else self.leg_sequence
+        return _or_never(self.ended_ms), -1 if self.leg_sequence is None else self.leg_sequence
 
 
 @dataclass(slots=True)
@@ -56,13 +64,12 @@ class Track:
     sources: set[Source] = field(default_factory=set)
 
     @property
-    def order(self) -> tuple[datetime, str, str]:
+    def order(self) -> tuple[int, str, str]:
         """(Timestamp, RecordId, digest); a recording without a time comes last."""
-        return self.reading.values.get("Timestamp") or _NEVER, self.record_id, self.digest
+        return _or_never(self.reading.values.get("Timestamp")), self.record_id, self.digest
 
 
-@dataclass(frozen=True, slots=True)
-class _Match:
+class _Match(NamedTuple):
     """A track's place in the session."""
 
     recording_id: str
@@ -70,8 +77,12 @@ class _Match:
     carrier: Carrier | None
 
 
-def match_recordings(names: dict[str, list[Carrier]], reports: Sequence[tuple[str, Report]]) -> list[Recording]:
+def match_recordings(names: dict[str, list[Carrier]], reports: Sequence[tuple[str, Report]]) -> list[Row]:
     """Rows of a session's recordings. `names`: carriers by RecordId, root first; `reports`: deciding ones first."""
+    if not reports:
+        return sorted(
+            (_missing_row(name, carriers[0]) for name, carriers in names.items()), key=lambda row: row["recording_id"]
+        )
     tracks = _tracks_of(reports)
     matches = _match_by_id(names, tracks)
     taken = {match.recording_id for match in matches.values()}
@@ -79,7 +90,7 @@ def match_recordings(names: dict[str, list[Carrier]], reports: Sequence[tuple[st
     rows = [_row_of(track, matches.get(id(track)), recording_id) for track, recording_id in _identify(tracks, matches)]
     taken = {match.recording_id for match in matches.values()}
     rows += [_missing_row(name, carriers[0]) for name, carriers in names.items() if name not in taken]
-    return sorted(_with_absences(rows, reports), key=lambda row: row.recording_id)
+    return sorted(_with_absences(rows, reports), key=lambda row: row["recording_id"])
 
 
 def _tracks_of(reports: Sequence[tuple[str, Report]]) -> list[Track]:
@@ -125,9 +136,9 @@ def _record_id(reading: Reading, endpoint: str, digest: str) -> str:
     return f"content:{content_id(generated_at, url, endpoint)}"
 
 
-def content_id(generated_at: datetime | None, url: str | None, *more: str) -> str:
+def content_id(generated_ms: int | None, url: str | None, *more: str) -> str:
     """Identify a sound by its time and the path of its address; hosts and query strings may change."""
-    time_text = generated_at.isoformat() if generated_at else None
+    time_text = None if generated_ms is None else instant_of_ms(generated_ms).isoformat()
     identity = jsontext.encode([time_text, _url_path(url), *more])
     return hashlib.blake2b(identity, digest_size=16).hexdigest()
 
@@ -221,41 +232,48 @@ def _qualified(track: Track) -> str:
     return f"{track.record_id}~{track.endpoint}"
 
 
-def _row_of(track: Track, match: _Match | None, recording_id: str) -> Recording:
+def _row_of(track: Track, match: _Match | None, recording_id: str) -> Row:
     values = track.reading.values
     carrier = match.carrier if match else None
-    return Recording(
-        recording_id=recording_id,
-        is_expected=match is not None,
-        received_at=instant_of_ms(track.received_ms),
-        absent_at=None,
-        side=carrier.side if carrier else None,
-        leg_sequence=carrier.leg_sequence if carrier else None,
-        endpoint_user=values.get("EndpointUser"),
-        generated_at=values.get("Timestamp"),
-        url=values.get("RecordURL"),
-        custom_url=values.get("CustomRecordURL"),
-        matched_by=match.matched_by if match else None,
-        pushed_recording_id=track.record_id,
-        source=source_text(track.sources),
-        extra=track.reading.rest or None,
-    )
+    generated_ms = values.get("Timestamp")
+    return {
+        "recording_id": recording_id,
+        "is_expected": match is not None,
+        "received_at": instant_text_of_ms(track.received_ms),
+        "absent_at": None,
+        "side": carrier.side if carrier else None,
+        "leg_sequence": carrier.leg_sequence if carrier else None,
+        "endpoint_user": values.get("EndpointUser"),
+        "generated_at": None if generated_ms is None else instant_text_of_ms(generated_ms),
+        "url": values.get("RecordURL"),
+        "custom_url": values.get("CustomRecordURL"),
+        "matched_by": match.matched_by if match else None,
+        "pushed_recording_id": track.record_id,
+        "source": source_text(track.sources),
+        "extra": track.reading.rest or None,
+    }
 
 
-def _missing_row(name: str, carrier: Carrier) -> Recording:
-    nothing: dict[str, Any] = dict.fromkeys(Recording.model_fields)
-    return Recording(
-        **{
-            **nothing,
-            "recording_id": name,
-            "is_expected": True,
-            "side": carrier.side,
-            "leg_sequence": carrier.leg_sequence,
-        }
-    )
+def _missing_row(name: str, carrier: Carrier) -> Row:
+    return {
+        "recording_id": name,
+        "is_expected": True,
+        "received_at": None,
+        "absent_at": None,
+        "side": carrier.side,
+        "leg_sequence": carrier.leg_sequence,
+        "endpoint_user": None,
+        "generated_at": None,
+        "url": None,
+        "custom_url": None,
+        "matched_by": None,
+        "pushed_recording_id": None,
+        "source": None,
+        "extra": None,
+    }
 
 
-def _with_absences(rows: list[Recording], reports: Sequence[tuple[str, Report]]) -> list[Recording]:
+def _with_absences(rows: list[Row], reports: Sequence[tuple[str, Report]]) -> list[Row]:
     """Tell recordings that the API says do not exist from those that are not here yet."""
     absent_ms: dict[str, int] = {}
     for digest, report in reports:
@@ -263,14 +281,17 @@ def _with_absences(rows: list[Recording], reports: Sequence[tuple[str, Report]])
             record_id = _record_id(read(RecordPush, report.payload), "", digest)
             absent_ms[record_id] = min(report.first_ms, absent_ms.get(record_id, report.first_ms))
     return [
-        row.model_copy(update={"absent_at": instant_of_ms(absent_ms[row.recording_id])})
-        if row.received_at is None and row.recording_id in absent_ms
+        {**row, "absent_at": instant_text_of_ms(absent_ms[row["recording_id"]])}
+        if row["received_at"] is None and row["recording_id"] in absent_ms
         else row
         for row in rows
     ]
 
 
+def _or_never(milliseconds: int | None) -> int:
+    return _NEVER if milliseconds is None else milliseconds
+
+
 def source_text(sources: Iterable[Source]) -> str | None:
     """'push', 'api', 'push+api', or None."""
-    names = sorted({source.value for source in sources}, reverse=True)
-    return "+".join(names) or None
+    return _SOURCE_TEXTS[frozenset(sources)]

@@ -7,29 +7,10 @@ A scenario is a folder: `pushes.jsonl` (one delivery a line: at, in milliseconds
 import json
 import random
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.harness import Harness
-
-FOLDER = Path(__file__).parent
-SCENARIOS = sorted(path.parent for path in FOLDER.glob("*/pushes.jsonl"))
-START_MS = 1_700_000_000_000
-
-
-def deliveries(scenario: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (scenario / "pushes.jsonl").read_text(encoding="utf-8").splitlines() if line]
-
-
-def run(pushes: list[dict[str, Any]]) -> Harness:
-    harness = Harness()
-    for push in pushes:
-        raw = push["raw"] if "raw" in push else json.dumps(push["body"], ensure_ascii=False)
-        harness.pipe_push(
-            raw.encode(), action=push.get("action"), headers=push.get("headers", {}), at_ms=START_MS + push["at"]
-        )
-    return harness
+from tests.support.golden import SCENARIOS, deliveries, run
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.name)

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from schemas import jsontext
 from schemas.canonical import canonical, digest
 from schemas.events import WIRE_MODELS, ApiFact, EventKind, NormalizedEvent, Source
+from schemas.models import instant_of_ms, instant_text, instant_text_of_ms
 from schemas.session import SessionDocument
 from streams.core.absorb import Outcome, absorb, unite
 from streams.core.fold import fold, restore
-from streams.core.project import project
+from streams.core.project import project, project_public
 from streams.core.state import EMPTY, SessionState, state_from_json, state_to_json
 from tests.property.strategies import cdr_payloads, events, histories, maybe_empty
 from tests.support.events import APP, KEY, SESSION
@@ -23,6 +24,23 @@ def folded(history: list[NormalizedEvent]) -> SessionState:
 
 def document(state: SessionState) -> SessionDocument:
     return project(APP, SESSION, state)
+
+
+@given(histories)
+def test_what_is_published_is_the_document_that_the_model_describes(history):
+    published = project_public(APP, SESSION, folded(history))
+
+    assert published == SessionDocument.of_public(published).public()
+
+
+@given(events())
+def test_an_event_is_written_as_its_model_describes_it(event):
+    assert jsontext.decode(event.encoded()) == jsontext.decode(jsontext.encode(event.model_dump(mode="json")))
+
+
+@given(st.integers(0, 253_402_300_799_999))
+def test_a_time_reads_the_same_from_milliseconds_and_from_a_datetime(milliseconds):
+    assert instant_text_of_ms(milliseconds) == instant_text(instant_of_ms(milliseconds))
 
 
 @given(histories, st.randoms())

