@@ -399,8 +399,9 @@ async def test_stats_and_control_are_reached_over_http(api):
     async with aiohttp.ClientSession() as http:
         async with http.post(f"{base}/control", json={"advance": 60, "faults": {"request-limit": 1}}) as response:
             assert response.status == 200
-        async with http.post(f"{base}/control", json={"faults": {"no_such": 1}}) as response:
-            assert response.status == 400
+        for nonsense in ({"faults": {"no_such": 1}}, {"faults": 1}, {"advance": "soon"}, {"no_such": 1}, []):
+            async with http.post(f"{base}/control", json=nonsense) as response:
+                assert response.status == 400
         async with http.get(f"{base}/stats") as response:
             stats = await response.json()
 
