@@ -19,6 +19,7 @@ from callweave.simulator.truth import (
     merge_calls,
     missing_row,
     person,
+    place_of,
     prune,
     session_row,
     voicemail_row,
@@ -88,9 +89,9 @@ def _places_of_api(session: Session, arrived: Sequence[str]) -> list[int]:
 def reconciled_rows(session: Session, arrived: Sequence[str], *, api_place: int, is_absent: bool) -> _Rows:
     """Give the rows after contents first came in this order, and the API's row as the `api_place`-th of the CDRs."""
     contents = list(dict.fromkeys(arrived))
-    pushed_calls = [session.calls[_place(content)] for content in contents if content.startswith("cdr:")]
-    tracks = [session.recordings[_place(content)] for content in contents if content.startswith("record:")]
-    mails = [session.voicemails[_place(content)] for content in contents if content.startswith("voicemail:")]
+    pushed_calls = [session.calls[place_of(content)] for content in contents if content.startswith("cdr:")]
+    tracks = [session.recordings[place_of(content)] for content in contents if content.startswith("record:")]
+    mails = [session.voicemails[place_of(content)] for content in contents if content.startswith("voicemail:")]
     told = _as_told(latest_call(session))
     call = merge_calls([*pushed_calls[:api_place], told, *pushed_calls[api_place:]])
     recordings = _recordings(session, call, told, tracks, is_absent=is_absent)
@@ -106,10 +107,6 @@ def reconciled_rows(session: Session, arrived: Sequence[str], *, api_place: int,
         "recordings": recordings,
         "voicemails": voicemails,
     }
-
-
-def _place(content: str) -> int:
-    return int(content.partition(":")[2])
 
 
 # The call
@@ -190,7 +187,7 @@ def _recordings(
             row |= {"is_received": True, "source": "api", "matched_by": matched_by, "pushed_recording_id": record_id}
     named = {told.record_id, *(leg.record_id for leg in told.legs)} - {""}
     for row in rows:
-        if is_absent and not row["is_received"] and row["recording_id"] in named - made:
+        if is_absent and not row["is_received"] and row["recording_id"] in named:
             row["absent_at"] = FILLED
     return rows
 

@@ -31,9 +31,9 @@ def expected_rows(session: Session, arrived: Sequence[str]) -> dict[str, Any] | 
     contents = list(dict.fromkeys(arrived))
     if not contents:
         return None
-    calls = [session.calls[_place(content)] for content in contents if content.startswith("cdr:")]
-    tracks = [session.recordings[_place(content)] for content in contents if content.startswith("record:")]
-    mails = [session.voicemails[_place(content)] for content in contents if content.startswith("voicemail:")]
+    calls = [session.calls[place_of(content)] for content in contents if content.startswith("cdr:")]
+    tracks = [session.recordings[place_of(content)] for content in contents if content.startswith("record:")]
+    mails = [session.voicemails[place_of(content)] for content in contents if content.startswith("voicemail:")]
     call = merge_calls(calls) if calls else None
     recordings = match_recordings(call, tracks)
     return {
@@ -44,7 +44,8 @@ def expected_rows(session: Session, arrived: Sequence[str]) -> dict[str, Any] | 
     }
 
 
-def _place(content: str) -> int:
+def place_of(content: str) -> int:
+    """Give the 2 of "record:2"."""
     return int(content.partition(":")[2])
 
 

@@ -122,6 +122,19 @@ async def test_widest_and_oldest_windows_that_are_allowed_are_answered(api):
     assert (await caller.ask("DescribeTelCdr", **(WINDOW | oldest)))["TotalCount"] == 0
 
 
+async def test_both_ends_of_a_window_count(api):
+    _, caller = api
+    started = OF_APP[3].calls[0].started
+
+    for start, end, found in (
+        (started, started, True),
+        (started + 1, started + 1, False),
+        (started - 1, started, True),
+    ):
+        rows = await all_rows(caller, StartTimeStamp=start, EndTimeStamp=end)
+        assert (OF_APP[3].session_id in {row["SessionId"] for row in rows}) == found
+
+
 async def test_a_missing_parameter_is_named(api):
     _, caller = api
 
@@ -386,8 +399,9 @@ async def test_stats_and_control_are_reached_over_http(api):
     async with aiohttp.ClientSession() as http:
         async with http.post(f"{base}/control", json={"advance": 60, "faults": {"request-limit": 1}}) as response:
             assert response.status == 200
-        async with http.post(f"{base}/control", json={"faults": {"no_such": 1}}) as response:
-            assert response.status == 400
+        for nonsense in ({"faults": {"no_such": 1}}, {"faults": 1}, {"advance": "soon"}, {"no_such": 1}, []):
+            async with http.post(f"{base}/control", json=nonsense) as response:
+                assert response.status == 400
         async with http.get(f"{base}/stats") as response:
             stats = await response.json()
 

@@ -10,7 +10,7 @@ class Secret:
     """One SecretId with its key. `sdk_app_ids` empty: it owns every application of the scenario."""
 
     secret_id: str
-    secret_key: str
+    secret_key: str = field(repr=False)
     sdk_app_ids: frozenset[int] = frozenset()
 
 

@@ -26,7 +26,7 @@ from callweave.simulator.api.life import Habits
 from callweave.simulator.api.signature import SignedRequest, verified_secret_id
 from callweave.simulator.api.traffic import LIMIT_PER_SECOND, Traffic
 from callweave.simulator.api.world import Clock, WindowBy, World
-from callweave.simulator.faults import Dice, FaultError, check_faults
+from callweave.simulator.faults import Dice, check_faults
 from callweave.simulator.ledger import LedgerSession, facts_of, iterate_ledger
 
 VERSION = "2020-02-10"
@@ -209,7 +209,7 @@ class ApiServer:
     async def _control(self, request: web.Request) -> web.Response:
         try:
             self.control(await request.json())
-        except (ValueError, TypeError) as error:  # FaultError is a ValueError
+        except (ValueError, TypeError, AttributeError) as error:  # FaultError is a ValueError
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response(self.stats())
 
@@ -261,5 +261,3 @@ _ERRORS: Mapping[str, Callable[[random.Random], ApiError]] = {
 }
 _BROKEN = frozenset({"http_500", "http_503", "malformed_json", "not_json", "cut", "cut_midway"})
 """Faults that spoil the answer on its way, whatever it said."""
-
-__all__ = ["ApiOptions", "ApiServer", "FaultError", "serve_api"]
