@@ -18,10 +18,11 @@ import pyarrow as pa
 import structlog
 from prometheus_client import CollectorRegistry
 
+from schemas.breaker import Breaker, BreakerLimits
 from schemas.dead_letter import Reason
 from schemas.topics import DEAD_LETTERS, SESSIONS
 from sinks.backoff import delays
-from sinks.halt import ConsecutiveLimit, HaltError
+from sinks.halt import HaltError
 from sinks.intake import Intake, letter_about, prepare, take_in
 from sinks.kafka_outbox import KafkaOutbox
 from sinks.kafka_source import HaulLimits, KafkaSource
@@ -52,7 +53,7 @@ class LoaderSettings:
     """How much at once, how often, how long. The defaults favour freshness."""
 
     limits: HaulLimits = field(default_factory=HaulLimits)
-    consecutive_unusable_max: int = 1_000
+    breaker: BreakerLimits = field(default_factory=BreakerLimits)
     checkpoint_idle_seconds: float = 20.0
     retry_first_seconds: float = 0.5
     retry_most_seconds: float = 30.0
@@ -94,7 +95,7 @@ class Loader:
         self._metrics = metrics
         self._clock = clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="warehouse")
-        self._limit = ConsecutiveLimit(settings.consecutive_unusable_max)
+        self._breaker = Breaker(settings.breaker)
         self._stored: dict[LogPartition, int] = {}
         self._known: frozenset[LogPartition] = frozenset()
         self._reason: str | None = "starting"
@@ -206,7 +207,10 @@ class Loader:
         published: set[int] = set()
         while True:
             intake, rows = await self._in_thread(partial(prepare, intake))
-            self._limit.check(intake.verdicts())
+            breaker = self._breaker.after(intake.verdicts())
+            if breaker.tripped is not None:
+                self._not_ready(breaker.tripped)
+                raise HaltError(breaker.tripped)
             await self._publish_letters(intake, published, stop)
             expected = {partition: self._stored.get(partition) for partition in moved}
             batch = Batch(rows, intake.letters, moved, expected)
@@ -217,7 +221,7 @@ class Loader:
                 intake = intake.without(exc.sessions, Reason.SINK_REJECTED)
                 continue
             break
-        self._limit.settle(intake.verdicts())
+        self._breaker = breaker
         self._stored.update(moved)
         self._ready()
         self._count(haul, rows, written)

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from schemas import jsontext
+from schemas.breaker import BreakerLimits
 from schemas.dead_letter import DeadLetter, Reason, Stage
 from sinks.halt import HaltError
 from sinks.intake import RAW_BYTES_MAX
@@ -144,10 +145,10 @@ def _raise_next(faults: list[Exception | None]) -> None:
         raise fault
 
 
-def a_loader(world: World, *, consecutive_unusable_max: int = 1_000, checkpoint_idle_seconds: float = 1e9) -> Loader:
+def a_loader(world: World, *, in_a_row_max: int = 1_000, checkpoint_idle_seconds: float = 1e9) -> Loader:
     settings = LoaderSettings(
         limits=HaulLimits(),
-        consecutive_unusable_max=consecutive_unusable_max,
+        breaker=BreakerLimits(in_a_row_max=in_a_row_max),
         checkpoint_idle_seconds=checkpoint_idle_seconds,
         retry_first_seconds=0.001,
         retry_most_seconds=0.002,
@@ -325,8 +326,8 @@ async def test_letters_and_tombstones_move_the_offsets_too() -> None:
 
 async def test_too_many_unusable_documents_in_a_row_halt_before_any_letter() -> None:
     world = World(hauls=[[garbage_at(0), garbage_at(1), session_at(2), garbage_at(3)], [garbage_at(4), garbage_at(5)]])
-    with pytest.raises(HaltError, match="more than 2"):
-        await a_loader(world, consecutive_unusable_max=2).run(world.stop)
+    with pytest.raises(HaltError, match="3 records in a row"):
+        await a_loader(world, in_a_row_max=2).run(world.stop)
 
     assert world.stored == {SESSIONS_0: 4}
     assert len(world.letters) == 3
@@ -335,8 +336,8 @@ async def test_too_many_unusable_documents_in_a_row_halt_before_any_letter() -> 
 async def test_refused_sessions_count_towards_the_limit() -> None:
     world = World(hauls=[[session_at(0, "a"), session_at(1, "b"), session_at(2, "c")]])
     world.refuses = {SessionKey(APP, name) for name in "abc"}
-    with pytest.raises(HaltError, match="more than 2"):
-        await a_loader(world, consecutive_unusable_max=2).run(world.stop)
+    with pytest.raises(HaltError, match="3 records in a row"):
+        await a_loader(world, in_a_row_max=2).run(world.stop)
 
     assert (world.stored, world.letters) == ({}, [])
 
