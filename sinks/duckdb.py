@@ -68,15 +68,6 @@ _OFFSETS_GONE: Final = """
 DELETE FROM callweave_offsets AS o
 USING batch_offsets AS b WHERE b.topic = o.topic AND b."partition" = o."partition"
 """
-_LETTERS_SEEN_AGAIN: Final = """
-UPDATE dead_letters AS d
-SET seen_count = d.seen_count + b.seen_count, last_seen_at = greatest(d.last_seen_at, b.last_seen_at)
-FROM batch_dead_letters AS b WHERE d.dead_letter_id = b.dead_letter_id
-"""
-_NEW_LETTERS: Final = """
-INSERT INTO dead_letters ({columns}) SELECT {columns} FROM batch_dead_letters
-WHERE dead_letter_id NOT IN (SELECT dead_letter_id FROM dead_letters)
-"""
 
 
 def fault_of(exc: duckdb.Error) -> Fault:
@@ -312,8 +303,8 @@ def _replace_sessions(writer: duckdb.DuckDBPyConnection, sessions: SessionRows, 
 
 def _count_letters(writer: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     if batch.letters:
-        writer.execute(_LETTERS_SEEN_AGAIN)
-        writer.execute(_NEW_LETTERS.format(columns=names(DEAD_LETTERS.column_names)))
+        writer.execute(ddl.LETTERS_KNOWN)
+        writer.execute(ddl.letters_new())
 
 
 def _move_offsets(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> None:

@@ -213,11 +213,12 @@ class Loader:
                 raise HaltError(breaker.tripped)
             await self._publish_letters(intake, published, stop)
             expected = {partition: self._stored.get(partition) for partition in moved}
-            batch = Batch(rows, intake.letters, moved, expected)
+            batch = Batch(rows, intake.letters(), moved, expected)
             try:
                 written = await self._patiently(partial(self._write, batch), stop)
             except RowsRejectedError as exc:
-                log.warning("sessions_refused", count=len(exc.sessions), first=next(iter(exc.sessions.values())))
+                # Not what the warehouse said: it may quote values. The letters' details do.
+                log.warning("sessions_refused", count=len(exc.sessions), reason=Reason.SINK_REJECTED.value)
                 intake = intake.without(exc.sessions, Reason.SINK_REJECTED)
                 continue
             break
@@ -231,7 +232,7 @@ class Loader:
             return await self._in_thread(partial(self._sink.write, batch))
 
     async def _publish_letters(self, intake: Intake, published: set[int], stop: asyncio.Event) -> None:
-        due = sorted(set(intake.unusable) - published)
+        due = [position for position in intake.letters_due() if position not in published]
         if not due:
             return
         now = self._clock()

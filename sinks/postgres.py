@@ -290,13 +290,8 @@ def _count_letters(connection: psycopg.Connection, letters: Sequence[LetterRow])
     if not letters:
         return
     _stage(connection, DEAD_LETTERS.name, DEAD_LETTERS.column_names, copy_text(letter_table(letters)))
-    columns = names(DEAD_LETTERS.column_names)
-    connection.execute(
-        f"INSERT INTO dead_letters AS d ({columns}) SELECT {columns} FROM batch_dead_letters "  # noqa: S608
-        "ORDER BY dead_letter_id ON CONFLICT (dead_letter_id) DO UPDATE SET "
-        "seen_count = d.seen_count + excluded.seen_count, "
-        "last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)".encode()
-    )
+    connection.execute(ddl.LETTERS_KNOWN.encode())
+    connection.execute(ddl.letters_new().encode())
 
 
 def _move_offsets(connection: psycopg.Connection, batch: Batch, now: datetime) -> None:

@@ -20,7 +20,7 @@ from faust.types import EventT
 from schemas import topics
 from schemas.breaker import Breaker, BreakerLimits
 from schemas.dead_letter import DeadLetter, Reason, Stage
-from schemas.events import RAW_HEADER, NormalizedEvent, NotAnEventError, decode_event
+from schemas.events import PUSH_ID_HEADER, RAW_HEADER, NormalizedEvent, NotAnEventError, Source, decode_event
 from streams import metrics
 from streams.core.fold import fold, record_of_stored, restore
 from streams.engine.consumer import SafeTransport
@@ -203,7 +203,7 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
             metrics.EVENTS_ABSORBED.labels(outcome.value).inc()
         refused = {id(decoded) for decoded in folded.refused}
         letters += [
-            _letter(worker, event, Reason.BOUND_EXCEEDED, "the session holds as many reports as it may")
+            _letter(worker, event, Reason.BOUND_EXCEEDED, "the session holds as many reports as it may", decoded)
             for event, decoded in pairs
             if id(decoded) in refused
         ]
@@ -244,7 +244,10 @@ async def _publish_letters(worker: Worker, letters: list[DeadLetter]) -> None:
         metrics.DEAD_LETTERS.labels(letter.reason.value).inc()
 
 
-def _letter(worker: Worker, event: EventT[Any], reason: Reason, detail: str) -> DeadLetter:
+def _letter(
+    worker: Worker, event: EventT[Any], reason: Reason, detail: str, decoded: NormalizedEvent | None = None
+) -> DeadLetter:
+    """A letter with the body as it was pushed, and with what a replay needs to be the same receipt of it."""
     message = event.message
     raw = dict(message.headers or {}).get(RAW_HEADER)
     return DeadLetter.of(
@@ -253,6 +256,8 @@ def _letter(worker: Worker, event: EventT[Any], reason: Reason, detail: str) -> 
         detail,
         raw=(message.value or b"") if raw is None else raw,
         occurred_at=worker.options.now(),
+        received_at=None if decoded is None else decoded.received_at,
+        headers={PUSH_ID_HEADER: decoded.push_id} if decoded is not None and decoded.source is Source.PUSH else None,
         origin=(message.topic, message.partition, message.offset),
     )
 
