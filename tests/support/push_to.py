@@ -6,7 +6,9 @@ import urllib.request
 from typing import Any
 
 
-def push(url: str, body: bytes, *, push_id: str | None = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+def push(
+    url: str, body: bytes, *, push_id: str | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, Any]:
     """Status and answer."""
     sent = {**({"X-TCCC-PUSH-UUID": push_id} if push_id else {}), **(headers or {})}
     request = urllib.request.Request(url, data=body, headers=sent)
