@@ -225,7 +225,7 @@ class DuckDbSink:
         found = refused(len(batch.sessions), lambda start, stop: self._try_alone(batch.sessions.slice(start, stop)))
         if found:
             return RowsRejectedError({batch.sessions.keys[position]: reason for position, reason in found.items()})
-        return LettersRejectedError(f"DuckDB refuses a dead letter: {exc}") if batch.letters else exc
+        return LettersRejectedError(f"DuckDB refuses a dead letter: {type(exc).__name__}") if batch.letters else exc
 
     def _try_alone(self, sessions: SessionRows) -> str | None:
         writer = self._connected()

@@ -145,7 +145,7 @@ class Loader:
             self._not_ready(str(exc))
             raise HaltError(str(exc)) from exc
         except BaseException as exc:
-            self._not_ready(f"{type(exc).__name__}: {exc}")
+            self._not_ready(type(exc).__name__)
             raise
         finally:
             await self._close()

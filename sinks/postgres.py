@@ -214,7 +214,7 @@ class PostgresSink:
             return RowsRejectedError({batch.sessions.keys[position]: reason for position, reason in found.items()})
         if not batch.letters:
             return exc
-        return LettersRejectedError(f"Postgres refuses a dead letter: {exc.sqlstate}: {exc.diag.message_primary}")
+        return LettersRejectedError(f"Postgres refuses a dead letter: {exc.sqlstate} ({type(exc).__name__})")
 
     def _try_alone(self, sessions: SessionRows) -> str | None:
         try:

@@ -80,9 +80,8 @@ class RowsRejectedError(Exception):
 
     def __init__(self, sessions: Mapping[SessionKey, str]) -> None:
         self.sessions = dict(sessions)
-        super().__init__(
-            f"the warehouse refused {len(self.sessions)} sessions: {next(iter(self.sessions.values()), '')}"
-        )
+        # Not what it said: that may quote a value, and an error's message may reach a log.
+        super().__init__(f"the warehouse refused {len(self.sessions)} sessions")
 
 
 class LettersRejectedError(Exception):

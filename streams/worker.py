@@ -162,7 +162,7 @@ def build_worker(options: WorkerOptions) -> Worker:
                 await absorb_batch(worker, events)
             except BaseException as exc:
                 log.exception("batch_failed")
-                exit_for_restart("a batch failed", problem=repr(exc))
+                exit_for_restart("a batch failed", problem=type(exc).__name__)
 
     @app.task  # type: ignore[untyped-decorator]  # Faust types no decorators
     async def start_background() -> None:
