@@ -211,7 +211,7 @@ class DuckDbSink:
         # The commit of an earlier attempt succeeded although its answer was lost: the rows came with the offsets.
         if there == dict(batch.offsets):
             return False
-        raise FencedError(f"the stored offsets are {there}, not those that this loader left: another one writes here")
+        raise FencedError(there)
 
     def _commit_time(self, writer: duckdb.DuckDBPyConnection) -> datetime:
         # Never backwards, whatever the clock does: incremental models take loaded_at for their watermark.

@@ -197,9 +197,7 @@ class PostgresSink:
             if there == dict(batch.offsets):
                 # An earlier attempt's commit succeeded although its answer was lost: the rows came with the offsets.
                 return NOTHING_NEW
-            raise FencedError(
-                f"the stored offsets are {there}, not those that this loader left: another one writes here"
-            ) from None
+            raise FencedError(there) from None
         return Written(applied, len(batch.sessions) - len(applied), len(batch.letters))
 
     def _commit_time(self, connection: psycopg.Connection) -> datetime:

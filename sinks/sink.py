@@ -91,6 +91,14 @@ class LettersRejectedError(Exception):
 class FencedError(Exception):
     """Another loader moved the stored offsets: this one must not write any more."""
 
+    def __init__(self, there: Mapping[LogPartition, int | None]) -> None:
+        places = ", ".join(f"{part.topic}[{part.partition}] at {offset}" for part, offset in sorted(there.items()))
+        super().__init__(
+            f"another loader writes into this warehouse: {places} stand there, which this one did not leave; it wrote "
+            "nothing since, and nothing is lost or double. A warehouse has one loader: stop one of them, and start "
+            "this role again if the other was the mistake"
+        )
+
 
 class MisconfiguredError(Exception):
     """The set-up cannot work; the message is one sentence: what, where, what to do."""
