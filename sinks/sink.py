@@ -94,9 +94,9 @@ class FencedError(Exception):
     def __init__(self, there: Mapping[LogPartition, int | None]) -> None:
         places = ", ".join(f"{part.topic}[{part.partition}] at {offset}" for part, offset in sorted(there.items()))
         super().__init__(
-            f"another loader writes into this warehouse: {places} stand there, which this one did not leave; it wrote "
-            "nothing since, and nothing is lost or double. A warehouse has one loader: stop one of them, and start "
-            "this role again if the other was the mistake"
+            f"another loader writes into this warehouse, or it lost its last commits: {places} stand there, which this "
+            "loader did not leave. It wrote nothing since, so nothing is double. A warehouse has one loader: stop one "
+            "of them; then start this role again if it is the one to stay, and it goes on from what stands there"
         )
 
 

@@ -27,7 +27,7 @@ from sinks.sink import QueryRefusedError, SinkUnavailableError
 from tests.support.loading import DUCKDB, SETTINGS, Log, a_loader, loaded, loading, rows, until
 from tests.support.sessions import a_leg, a_letter, a_session, session_record
 
-KILLS = 25
+KILLS = 10
 SMALL_HAULS = replace(SETTINGS, limits=replace(SETTINGS.limits, records_max=40))
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["tests.support.loading", "sinks.duckdb", "sinks.postgres"])
@@ -105,7 +105,10 @@ async def test_killed_at_any_point_it_goes_on_where_its_rows_are(log: Log, tmp_p
         if kill == KILLS // 2:
             await load.send(log, 600)
         with loader_process(log, tmp_path, url) as process:
-            await asyncio.sleep(chance.uniform(0.0, 0.5))
+            # After some commits and a moment, so that it is in the middle of something; or while it starts.
+            wanted = chance.randrange(4)
+            await until(lambda asked=process, count=wanted: asked.commits.value >= count)
+            await asyncio.sleep(chance.uniform(0.0, 0.05 if wanted else 0.5))
             os.kill(process.pid or 0, signal.SIGKILL)
             lives.append(process)
         progress.add(stored(tmp_path, log, url))
@@ -171,6 +174,7 @@ async def test_a_second_loader_of_one_duckdb_file_writes_nothing_and_says_why(lo
     await log.create((log.sessions, 2), (log.letters, 1))
     await load.send(log, 50)
     with loader_process(log, tmp_path, DUCKDB) as process:
+        await until(lambda: process.commits.value)
         async with loading(log, tmp_path) as second:
             await until(lambda: "belongs to one process" in (second.status().reason or ""))
             assert not second.status().ready
@@ -264,11 +268,11 @@ def stored(data_dir: Path, log: Log, url: str) -> int:
 
 @contextmanager
 def loader_process(log: Log, data_dir: Path, url: str) -> Iterator[Any]:
-    is_ready = _processes.Event()
+    commits = _processes.Value("i", 0)
     process: Any = _processes.Process(
-        target=run_loader, args=(log.options["bootstrap_servers"], log.prefix, data_dir, url, is_ready)
+        target=run_loader, args=(log.options["bootstrap_servers"], log.prefix, data_dir, url, commits)
     )
-    process.is_ready = is_ready
+    process.commits = commits
     process.start()
     try:
         yield process
@@ -278,12 +282,15 @@ def loader_process(log: Log, data_dir: Path, url: str) -> Iterator[Any]:
         process.join()
 
 
-def run_loader(bootstrap_servers: str, prefix: str, data_dir: Path, url: str, is_ready: Any) -> None:
+def run_loader(bootstrap_servers: str, prefix: str, data_dir: Path, url: str, commits: Any) -> None:
     async def run() -> None:
         loader = a_loader(Log(bootstrap_servers, prefix), data_dir, url, SMALL_HAULS)
-        running = asyncio.create_task(loader.run(asyncio.Event()))
-        await until(lambda: loader.status().ready)
-        is_ready.set()
+        running, last = asyncio.create_task(loader.run(asyncio.Event())), None
+        while not running.done():
+            await asyncio.sleep(0.001)
+            if loader.status().last_commit_at != last:
+                last = loader.status().last_commit_at
+                commits.value += 1
         await running
 
     asyncio.run(run())
@@ -291,7 +298,7 @@ def run_loader(bootstrap_servers: str, prefix: str, data_dir: Path, url: str, is
 
 @contextmanager
 def stopped(server: PostgresServer) -> Iterator[None]:
-    pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=server.pgdata, user=server.system_user)
+    pg_ctl(["-w", "-m", "fast", "stop"], pgdata=server.pgdata, user=server.system_user)
     try:
         yield
     finally:
