@@ -217,9 +217,12 @@ def _ours(partition: TopicPartition) -> LogPartition:
 
 
 async def _answered(request: Awaitable[_T]) -> _T:
-    """What aiokafka answers, within a bound that holds even where aiokafka does not let itself be cancelled."""
-    # Not asyncio.wait_for: it waits until what it cancelled has ended, which a consumer's `stop` and `start` may never
-    # do once their broker was killed.
+    """What aiokafka answers, within a bound; its own cancellations are failures like any other.
+
+    A consumer whose broker was killed raises CancelledError from `stop` (of a task that it cancelled itself), which
+    would end the loader as if somebody had cancelled that. Hence a task of its own, and no `asyncio.wait_for`, which
+    also waits until what it cancelled has ended.
+    """
     asked = asyncio.ensure_future(request)
     try:
         done, _ = await asyncio.wait({asked}, timeout=_ANSWER_SECONDS_MAX)
@@ -231,7 +234,7 @@ async def _answered(request: Awaitable[_T]) -> _T:
         raise LogUnavailableError(f"Kafka does not answer within {_ANSWER_SECONDS_MAX:g} s")
     try:
         return asked.result()
-    except (KafkaError, OSError, TimeoutError) as exc:
+    except (KafkaError, OSError, TimeoutError, asyncio.CancelledError) as exc:
         raise LogUnavailableError(f"Kafka does not answer: {exc!r}") from exc
 
 
