@@ -182,10 +182,12 @@ class Loader:
             # Whatever the source had in hand is read again.
             await self._reopen(stop)
             return
+        # Records may come without moving the offset: a topic that was made anew, with as many records as before.
+        read = {record.partition for record in haul.records}
         moved = {
             partition: position
             for partition, position in haul.positions.items()
-            if position != self._stored.get(partition, 0)
+            if position != self._stored.get(partition, 0) or partition in read
         }
         self._known = frozenset(haul.positions)
         if moved:

@@ -321,6 +321,13 @@ async def test_a_record_among_the_letters_that_is_none_halts() -> None:
         assert world.stored == {}
 
 
+async def test_records_of_a_topic_made_anew_land_though_it_ends_where_the_old_one_did() -> None:
+    world = World(hauls=[[session_at(0, "after")]], stored={SESSIONS_0: 1})
+    await a_loader(world).run(world.stop)
+
+    assert world.rows == {SessionKey(APP, "after"): 1}
+
+
 async def test_letters_and_tombstones_move_the_offsets_too() -> None:
     world = World(
         hauls=[[letter_at(4), letter_at(5), Record(LETTERS_0, 6, b"k", None), Record(SESSIONS_0, 0, b"k", None)]]
