@@ -71,8 +71,9 @@ class SpoolingPushLog:
         self._woken = asyncio.Event()
         self._closing = False
         self._drainer: asyncio.Task[None] | None = None
-        self._after = 0  # entries up to here were held back in this pass: Kafka refuses them as it is set up
-        self._held = 0
+        self._after = 0  # entries up to here that are still there are held back: Kafka refuses them as it is set up
+        self._held = self._held_in_pass = 0
+        self._refusal = ""
         self._is_old = False
         self._watch()
 
@@ -119,7 +120,7 @@ class SpoolingPushLog:
                 f" the oldest for {self._age_seconds():.0f} s"
             )
         if self._held:
-            found.append(f"Kafka refuses {self._held} of them as its topics are set up: see the log")
+            found.append(f"Kafka refuses {self._held} of them as its topics are set up: {self._refusal}")
         if self._thread.files_set_aside:
             found.append(
                 f"{self._thread.files_set_aside} damaged spool files were set aside in {self._options.directory}:"
@@ -229,11 +230,14 @@ class SpoolingPushLog:
 
     async def _end_of_pass(self) -> _Moved:
         was_from_the_start, self._after = self._after == 0, 0
-        if self._thread.entries and not was_from_the_start:
-            # What is left is held back, or came meanwhile; what is held back waits for somebody to set the topics right.
-            held, self._held = self._held, 0
-            return _Moved.STUCK if held else _Moved.SOME
-        self._held = 0
+        was_held, self._held, self._held_in_pass = self._held, self._held_in_pass, 0
+        if self._held:
+            if self._held != was_held:
+                advice = "set the topics right: `callweave topics check`; they are tried again and again"
+                _log.error("spool_entries_refused", entries=self._held, reason=self._refusal, advice=advice)
+            return _Moved.STUCK
+        if not was_from_the_start:
+            return _Moved.SOME  # some may have come meanwhile
         self._trust()
         await self._thread.shrink()
         return _Moved.NOTHING
@@ -245,8 +249,8 @@ class SpoolingPushLog:
             await self._kafka.append_all(entries)
         except LogRefused as exc:
             if len(found) == 1:
-                self._held += 1
-                _log.error("spool_entry_refused", reason=str(exc), advice="set the topics right: `callweave topics check`")
+                self._held_in_pass += 1
+                self._refusal = str(exc)
                 return []
             return [stored for one in found for stored in await self._acknowledged([one])]
         except LogUnavailable as exc:

@@ -1,4 +1,4 @@
-"""A log entry as the spool holds it, and back: whole, with its original `received_at`; what cannot be read is a letter."""
+"""A log entry as the spool holds it, and back, with its original `received_at`. What it cannot read is a letter."""
 
 from datetime import datetime
 

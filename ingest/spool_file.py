@@ -27,7 +27,8 @@ _PRIMARY_CODE = 0xFF  # the rest of an extended error code says which kind of it
 _ROW_BYTES = 128
 """What a row takes beside its parts: numbers, lengths, its share of the tree."""
 
-_SHRINK_BYTES_MIN = 64 * 1024
+_BEAT_BYTES = 64 * 1024
+_SHRINK_BYTES_MIN = 256 * 1024
 _SCHEMA = """
 create table if not exists entries (
     id integer primary key autoincrement,
@@ -40,7 +41,7 @@ create table if not exists entries (
     letters blob not null
 );
 create index if not exists entries_counted on entries (received_ms, bytes);
-create table if not exists pulse (id integer primary key check (id = 1), beats integer not null);
+create table if not exists pulse (space blob not null);
 """
 _INSERT = "insert into entries (received_ms, bytes, checksum, key, event, raw, letters) values (?, ?, ?, ?, ?, ?, ?)"
 
@@ -53,6 +54,10 @@ class SpoolTakenError(Exception):
 
 class SpoolSickError(Exception):
     """The disk does not take or give what it is asked for; the message says why. It may be well again later."""
+
+
+class SpoolGoneError(SpoolSickError):
+    """Somebody took the file away; there is nothing wrong with making another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +155,12 @@ class SpoolFile:
         self._close_database()
         try:
             try:
-                self._database = _connect(self._path)
+                self._database = _connect(self._path, is_known=self._is_still_ours())
             except sqlite3.DatabaseError as exc:
                 if not is_corrupt(exc):
                     raise
                 rescued = _set_aside(self._path, _words(exc))
-                self._database = _connect(self._path)
+                self._database = _connect(self._path, is_known=False)
             self._inode = _inode(self._path)
             self.opening += 1
             self.files_set_aside = _count_set_aside(self.directory)
@@ -209,9 +214,10 @@ class SpoolFile:
             return _standing(database, self.files_set_aside)
 
     def beat(self) -> None:
-        """Show that the disk takes a fsynced write; SpoolSickError where it does not."""
-        with self._guard() as database, database:
-            database.execute("insert into pulse values (1, 1) on conflict (id) do update set beats = beats + 1")
+        """Show that the disk takes fsynced writes, and has room for some; SpoolSickError where it does not."""
+        with self._guard() as database:
+            database.execute("insert into pulse values (zeroblob(?))", (_BEAT_BYTES,))
+            database.execute("delete from pulse")
 
     def shrink(self) -> None:
         """Give an empty spool's disk back, and with it what drained entries left on its pages: they are personal."""
@@ -257,12 +263,12 @@ class SpoolFile:
         return _Guarded(self, self._database)
 
     def _is_still_ours(self) -> bool:
-        """Whether the path still leads to the open file: writes to one that was unlinked would be promises to nobody."""
+        """Whether the path still leads to the open file: what is written to an unlinked one is gone with us."""
         return _inode(self._path) == self._inode
 
 
 class _Guarded:
-    """One use of the database, whose errors are worded; a corrupt file is set aside, a sick disk closes the file."""
+    """One use of the database, whose errors are worded; a corrupt file is set aside, one on a sick disk is closed."""
 
     def __init__(self, file: SpoolFile, database: sqlite3.Connection) -> None:
         self._file = file
@@ -271,15 +277,15 @@ class _Guarded:
     def __enter__(self) -> sqlite3.Connection:
         if not self._file._is_still_ours():  # noqa: SLF001  (two halves of one thing)
             self._file.shut()
-            raise SpoolSickError(f"{self._file.directory / FILE_NAME} was taken away")
+            raise SpoolGoneError(f"{self._file.directory / FILE_NAME} was taken away")
         return self._database
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if not isinstance(error, (sqlite3.Error, OSError)):
             return
-        if isinstance(error, sqlite3.DatabaseError) and is_corrupt(error):
+        if isinstance(error, sqlite3.Error) and is_corrupt(error):
             self._file.begin_anew(_words(error))
-        else:
+        elif not _is_full(error):  # after that the file is as it was before
             self._file.shut()
         raise SpoolSickError(_words(error)) from error
 
@@ -303,15 +309,19 @@ def is_corrupt(error: sqlite3.Error) -> bool:
     return code is not None and code & _PRIMARY_CODE in _CORRUPT
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open or create; raises what SQLite raises for a file that is damaged."""
+def _is_full(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
+def _connect(path: Path, *, is_known: bool) -> sqlite3.Connection:
+    """Open or create; raises what SQLite raises for a file that is damaged. Reading all of a known one is spared."""
     if not path.exists():
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # SQLite's companions inherit the mode
     database = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
     try:
         database.execute("pragma journal_mode = wal")
         database.execute("pragma synchronous = full")
-        problems = database.execute("pragma quick_check(1)").fetchone()[0]
+        problems = "ok" if is_known else database.execute("pragma quick_check(1)").fetchone()[0]
         if problems != "ok":
             error = sqlite3.DatabaseError(problems)
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
@@ -331,11 +341,11 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _standing(database: sqlite3.Connection, aside: int) -> Standing:
-    counted = database.execute(
+    entries, bytes_count, oldest, first, last = database.execute(
         "select count(*), coalesce(sum(bytes), 0), min(received_ms), coalesce(min(id), 0), coalesce(max(id), 0)"
         " from entries"
     ).fetchone()
-    return Standing(*counted, files_set_aside=aside)
+    return Standing(entries, bytes_count, oldest, first, last, aside)
 
 
 def _set_aside(path: Path, why: str) -> list[SpooledRow]:

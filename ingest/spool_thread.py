@@ -16,7 +16,15 @@ from typing import Any
 import structlog
 
 from ingest.push_log import LogUnavailable
-from ingest.spool_file import SpooledRow, SpoolFile, SpoolSickError, SpoolTakenError, Standing, StoredRow
+from ingest.spool_file import (
+    SpooledRow,
+    SpoolFile,
+    SpoolGoneError,
+    SpoolSickError,
+    SpoolTakenError,
+    Standing,
+    StoredRow,
+)
 from ingest.spool_metrics import SpoolMetrics
 
 _JOBS_MAX = 1024
@@ -49,6 +57,7 @@ class SpoolThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._next_opening = 0.0
+        self._opening = 0
         self.bytes_max = bytes_max
         self.entries = 0
         self.bytes_count = 0
@@ -154,10 +163,10 @@ class SpoolThread:
             else:
                 accepted.append(job)
                 size += wanted
-        if accepted and not self._written(accepted, size) and (self._file.is_open or self._open_if_due()):
-            # A damaged file was replaced, or one that was taken away: the new one may take it at once.
-            self._written(accepted, size)
-        if not self._file.is_open:
+        # Twice: a damaged file is replaced by another, and so is one that was taken away.
+        is_written = not accepted or self._written(accepted, size)
+        is_written = is_written or (self._open_if_due() and self._written(accepted, size))
+        if not is_written:
             self._fail(accepted, str(self.reason))
 
     def _written(self, jobs: list[_Job], size: int) -> bool:
@@ -177,6 +186,7 @@ class SpoolThread:
         self.bytes_count += size - sum(stored.bytes_count for stored in gone)
         if self.oldest_received_ms is None:
             self.entries = self.bytes_count = 0
+        self._is_well()
         self._metrics.commit_seconds.observe(time.perf_counter() - begun)
         self._metrics.commit_entries.observe(len(rows))
         self._settle(jobs)
@@ -193,6 +203,7 @@ class SpoolThread:
             self._is_sick(exc)
             self._fail([job], f"the spool cannot be used: {exc}")
         else:
+            self._is_well()
             self._settle([job], answer)
 
     def _open_if_due(self) -> bool:
@@ -211,18 +222,25 @@ class SpoolThread:
             self._is_sick(exc)
             return
         self._count(standing)
+        self._is_well()
+
+    def _is_well(self) -> None:
+        if self.reason is not None:
+            _log.info("spool_available", entries=self.entries, bytes=self.bytes_count)
         self.reason = None
-        _log.info("spool_available", entries=self.entries, bytes=self.bytes_count)
 
     def _count(self, standing: Standing) -> None:
+        self._opening = self._file.opening
         self.entries, self.bytes_count = standing.entries, standing.bytes_count
         self.oldest_received_ms = standing.oldest_received_ms
 
     def _is_sick(self, error: Exception) -> None:
         """Note why nothing can be spooled; or count anew, where a damaged file has been replaced by another."""
-        if self._file.is_open:
+        if self._file.is_open and self._file.opening != self._opening:
             self._count(self._file.standing())
             return
+        if isinstance(error, SpoolGoneError):
+            self._next_opening = 0.0
         reason = f"the spool in {self._file.directory} cannot be used: {error}"
         if reason != self.reason:
             _log.error("spool_unavailable", reason=str(error), directory=str(self._file.directory))

@@ -10,8 +10,12 @@ from callweave.roles.hosting import hosted, told_to_stop, utc_now
 from callweave.settings import MisconfiguredError, Settings
 from ingest.kafka_log import KafkaPushLog
 from ingest.kafka_publisher import KafkaLogOptions
+from ingest.limits import DoorLimits
 from ingest.metrics import ReceiverMetrics
+from ingest.openapi import openapi_route
 from ingest.receiver import Door, ListenError, Receiver, ReceiverOptions
+from ingest.spool import SpoolingPushLog, SpoolOptions
+from ingest.spool_file import SpoolTakenError
 
 log = structlog.get_logger(__name__)
 
@@ -26,12 +30,20 @@ def receiver_role(settings: Settings, *, supervised: bool) -> int:
 async def _receiver(settings: Settings, *, supervised: bool) -> int:
     log_options = KafkaLogOptions(connection=client_options(settings), topic_prefix=settings.kafka.topic_prefix)
     options = _receiver_options(settings)
-    door = Door(options, options.authenticator(), KafkaPushLog(log_options), utc_now, ReceiverMetrics(REGISTRY))
+    log_over_spool = SpoolingPushLog(KafkaPushLog(log_options), _spool_options(settings), utc_now, REGISTRY)
+    door = Door(options, options.authenticator(), log_over_spool, utc_now, ReceiverMetrics(REGISTRY))
     receiver = Receiver(door)
-    async with hosted(settings, "receiver", receiver.unready, supervised=supervised) as publish:
+    async with hosted(
+        settings,
+        "receiver",
+        receiver.unready,
+        supervised=supervised,
+        degraded_because=log_over_spool.degraded,
+        routes=[openapi_route(options)],
+    ) as publish:
         try:
             await receiver.start()
-        except ListenError as exc:
+        except (ListenError, SpoolTakenError) as exc:
             raise MisconfiguredError(str(exc)) from exc
         publish(push_url=push_url(receiver.url, settings))
         log.info("receiver_listens", url=receiver.url, auth=settings.receiver.auth)
@@ -48,11 +60,37 @@ def _receiver_options(settings: Settings) -> ReceiverOptions:
         port=receiver.port,
         path=receiver.path,
         body_bytes_max=receiver.body_bytes_max,
+        body_seconds_max=receiver.body_seconds_max,
+        limits=_limits(settings),
         auth=receiver.auth,
         username=receiver.username or "",
         password=_revealed(receiver.password),
         password_previous=_revealed(receiver.password_previous),
         url_token=_revealed(receiver.url_token),
+    )
+
+
+def _limits(settings: Settings) -> DoorLimits:
+    receiver = settings.receiver
+    return DoorLimits(
+        header_bytes_max=receiver.header_bytes_max,
+        header_lines_max=receiver.header_lines_max,
+        header_seconds_max=receiver.header_seconds_max,
+        request_seconds_max=receiver.request_seconds_max,
+        connections_max=receiver.connections_max,
+        requests_in_flight_max=receiver.requests_in_flight_max,
+        json_depth_max=receiver.json_depth_max,
+        json_values_max=receiver.json_values_max,
+    )
+
+
+def _spool_options(settings: Settings) -> SpoolOptions:
+    receiver = settings.receiver
+    return SpoolOptions(
+        directory=settings.spool_dir,
+        bytes_max=receiver.spool_bytes_max,
+        wait_seconds_max=receiver.spool_wait_seconds_max,
+        age_alarm_seconds=receiver.spool_age_alarm_seconds,
     )
 
 
