@@ -28,7 +28,6 @@ _ROW_BYTES = 128
 """What a row takes beside its parts: numbers, lengths, its share of the tree."""
 
 _BEAT_BYTES = 64 * 1024
-_SHRINK_BYTES_MIN = 256 * 1024
 _SCHEMA = """
 create table if not exists entries (
     id integer primary key autoincrement,
@@ -222,7 +221,7 @@ class SpoolFile:
     def shrink(self) -> None:
         """Give an empty spool's disk back, and with it what drained entries left on its pages: they are personal."""
         with self._guard() as database:
-            if self._path.stat().st_size >= _SHRINK_BYTES_MIN or _size_of(f"{self._path}-wal") >= _SHRINK_BYTES_MIN:
+            if _size_of(f"{self._path}-wal"):  # something was written since
                 database.execute("vacuum")
                 database.execute("pragma wal_checkpoint(truncate)")
 

@@ -103,11 +103,12 @@ class SpoolThread:
 
     async def close(self) -> None:
         """Finish what waits, and close the file."""
-        if self._thread is not None and self._thread.is_alive():
-            await self._do(_Job(self._future(), is_last=True))
-        else:
-            self._file.close()
+        thread, self._thread = self._thread, None
         self.reason = "the spool is closed"
+        if thread is not None:
+            last = _Job(self._future(), is_last=True)
+            self._jobs.put(last)
+            await last.done
 
     def _future(self) -> asyncio.Future[Any]:
         if self._loop is None:
@@ -115,7 +116,7 @@ class SpoolThread:
         return self._loop.create_future()
 
     async def _do(self, job: _Job) -> Any:
-        if self._thread is None or not self._thread.is_alive():
+        if self._thread is None:
             raise LogUnavailable("the spool is closed")
         self._jobs.put(job)
         return await job.done
