@@ -30,11 +30,17 @@ def to_entry(stored: StoredRow, now: datetime) -> LogEntry:
     if stored.is_whole:
         try:
             event = None if row.event is None else decode_event(row.key, row.event)
-            letters = tuple(decode_letter(jsontext.encode(letter)) for letter in jsontext.decode(row.letters))
-            return LogEntry(event, row.raw, letters)
+            return LogEntry(event, row.raw, _letters(row.letters))
         except (NotAnEventError, NotALetterError, jsontext.NotJsonError) as exc:
             problem = str(exc)
     return LogEntry(None, row.raw, (_letter(row, problem, now),))
+
+
+def _letters(encoded: bytes) -> tuple[DeadLetter, ...]:
+    letters = jsontext.decode(encoded)
+    if not isinstance(letters, list):
+        raise NotALetterError("its letters are no list")
+    return tuple(decode_letter(jsontext.encode(letter)) for letter in letters)
 
 
 def _letter(row: SpooledRow, problem: str, now: datetime) -> DeadLetter:
