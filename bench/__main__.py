@@ -59,6 +59,7 @@ def main() -> None:
     }
     print(json.dumps(report, indent=2))
     show("door: durable pushes/s (basic auth, acks=all, 64 connections)", door, "echo", "callweave")
+    show("door: durable pushes/s while Kafka is away (spool, fsynced)", door, "callweave", "kafka_down")
     show("worker: pushes/s (join, changelog acknowledged, state on disk)", worker, "aiokafka_loop", "callweave")
 
 
@@ -83,7 +84,7 @@ def door_bench(folder: Path) -> dict[str, dict[str, float]]:
         for action, body in bodies(2_000)
     ]
     prefix = new_topics()
-    results: dict[str, list[Load]] = {"echo": [], "callweave": []}
+    results: dict[str, list[Load]] = {"echo": [], "callweave": [], "kafka_down": []}
     for _ in range(ROUNDS):
         port = free_port()
         with process([sys.executable, "bench/peers/echo.py", str(port)], {}, lambda line: line.startswith(b"ready")):
@@ -100,6 +101,11 @@ def door_bench(folder: Path) -> dict[str, dict[str, float]]:
         }
         with process([sys.executable, "-m", "callweave", "receiver"], environment, None):
             results["callweave"].append(measure_door(port, requests))
+        # The same receiver with a Kafka that nobody runs: every push is fsynced in the spool.
+        environment["CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS"] = f"127.0.0.1:{free_port()}"
+        with process([sys.executable, "-m", "callweave", "receiver"], environment, None):
+            results["kafka_down"].append(measure_door(port, requests))
+        shutil.rmtree(folder / "door")
     assert not any(load.failures for loads in results.values() for load in loads), "a push was not answered ErrCode 0"
     return {
         name: {

@@ -51,13 +51,12 @@ class JsonRequestHandler(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, unless there are too many."""
-        assert isinstance(transport, asyncio.Transport)
         if self._server.connection_count < self._server.limits.connections_max:
             super().connection_made(transport)
             self._expect_headers()
             return
         self._manager = None  # it is none of the server's, and was never handed to it
-        self.transport = transport
+        self.transport = transport  # type: ignore[assignment]  # uvloop's transports are no asyncio.Transport
         self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; push it again", "too_many_connections")
 
     def connection_lost(self, exc: BaseException | None) -> None:
