@@ -1,5 +1,7 @@
 """The receiver's process."""
 
+import resource
+
 import structlog
 import uvloop
 from prometheus_client import REGISTRY
@@ -20,6 +22,7 @@ from ingest.spool_file import SpoolTakenError
 log = structlog.get_logger(__name__)
 
 STOP_SECONDS_MAX = 30.0
+_FILES_BESIDE_CONNECTIONS = 256
 
 
 def receiver_role(settings: Settings, *, supervised: bool) -> int:
@@ -28,6 +31,7 @@ def receiver_role(settings: Settings, *, supervised: bool) -> int:
 
 
 async def _receiver(settings: Settings, *, supervised: bool) -> int:
+    _allow_files(settings.receiver.connections_max + _FILES_BESIDE_CONNECTIONS)
     log_options = KafkaLogOptions(connection=client_options(settings), topic_prefix=settings.kafka.topic_prefix)
     options = _receiver_options(settings)
     log_over_spool = SpoolingPushLog(KafkaPushLog(log_options), _spool_options(settings), utc_now, REGISTRY)
@@ -51,6 +55,17 @@ async def _receiver(settings: Settings, *, supervised: bool) -> int:
         answered = await receiver.stop(STOP_SECONDS_MAX)
         log.info("receiver_stopped", all_answered=answered)
         return 0 if answered else 1
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise this process's limit of open files to what its connections may need, as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        advice = "raise the hard limit (ulimit -Hn), or lower CALLWEAVE_RECEIVER__CONNECTIONS_MAX"
+        log.warning("files_limited", allowed=allowed, wanted=wanted, advice=advice)
 
 
 def _receiver_options(settings: Settings) -> ReceiverOptions:
