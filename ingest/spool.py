@@ -74,6 +74,7 @@ class SpoolingPushLog:
         self._after = 0  # entries up to here that are still there are held back: Kafka refuses them as it is set up
         self._held = self._held_in_pass = 0
         self._refusal = ""
+        self._gone: list[StoredRow] = []  # acknowledged by Kafka, and still in the file
         self._is_old = False
         self._watch()
 
@@ -221,14 +222,23 @@ class SpoolingPushLog:
         if not found:
             return await self._end_of_pass()
         acknowledged = await self._acknowledged(found)
-        await self._thread.remove(acknowledged)
+        self._gone += [stored.without_body() for stored in acknowledged]
         self._metrics.drained.inc(len(acknowledged))
         self._after = found[-1].id
         if acknowledged:
             self._trust()
+        # A disk that is too full to delete is no reason to stop, nor to send anything twice.
+        with suppress(LogUnavailable):
+            await self._remove_gone()
         return _Moved.SOME
 
+    async def _remove_gone(self) -> None:
+        if self._gone:
+            await self._thread.remove(self._gone)
+            self._gone = []
+
     async def _end_of_pass(self) -> _Moved:
+        await self._remove_gone()
         was_from_the_start, self._after = self._after == 0, 0
         was_held, self._held, self._held_in_pass = self._held, self._held_in_pass, 0
         if self._held:

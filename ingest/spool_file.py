@@ -10,10 +10,10 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import structlog
 
@@ -93,6 +93,10 @@ class StoredRow:
     bytes_count: int
     row: SpooledRow
     is_whole: bool
+
+    def without_body(self) -> Self:
+        """All that is needed to delete it."""
+        return replace(self, row=SpooledRow(self.row.received_ms, None, None, b"", b""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +301,8 @@ def look_into(directory: Path) -> Standing:
         return Standing(files_set_aside=aside)
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=5.0)) as database:
+            if database.execute("select 1 from sqlite_master where name = 'entries_counted'").fetchone() is None:
+                return Standing(files_set_aside=aside)  # whoever began it was killed before it was made
             return _standing(database, aside)
     except sqlite3.Error as exc:
         raise SpoolSickError(_words(exc)) from exc

@@ -44,6 +44,7 @@ class _Job:
     rows: Sequence[SpooledRow] = ()
     gone: Sequence[StoredRow] = ()
     ask: Callable[[SpoolFile], Any] | None = None
+    shows_health: bool = False
     is_last: bool = False
 
 
@@ -95,7 +96,7 @@ class SpoolThread:
 
     async def beat(self) -> None:
         """Try whether the disk takes a fsynced write."""
-        await self._do(_Job(self._future(), ask=lambda file: file.beat()))
+        await self._do(_Job(self._future(), ask=lambda file: file.beat(), shows_health=True))
 
     async def shrink(self) -> None:
         """Give the disk of an empty spool back."""
@@ -204,7 +205,8 @@ class SpoolThread:
             self._is_sick(exc)
             self._fail([job], f"the spool cannot be used: {exc}")
         else:
-            self._is_well()
+            if job.shows_health:
+                self._is_well()
             self._settle([job], answer)
 
     def _open_if_due(self) -> bool:

@@ -77,10 +77,12 @@ async def _run(folder: Path, trial: int, *, dies: str, until_empty: bool) -> Non
         await log.close()
         return
     answers = os.open(folder / "answers", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    await asyncio.gather(*(_send(log, answers, f"{trial}-{sender}") for sender in range(SENDERS)))
+    await asyncio.gather(
+        *(_send(log, answers, f"{trial}-{sender}", started_file(folder, trial)) for sender in range(SENDERS))
+    )
 
 
-async def _send(log: SpoolingPushLog, answers: int, name: str) -> None:
+async def _send(log: SpoolingPushLog, answers: int, name: str, started: Path) -> None:
     number = 0
     while True:
         number += 1
@@ -89,6 +91,8 @@ async def _send(log: SpoolingPushLog, answers: int, name: str) -> None:
         event = normalize(ReceivedPush.of(raw, headers={}, action="cdr", received_at=NOW)).event
         await log.append(LogEntry(event, raw))
         os.write(answers, f"{session}\n".encode())  # TCCC has heard ErrCode 0
+        if number == 1:
+            os.close(os.open(started, os.O_CREAT))
 
 
 def start(folder: Path, trial: int, *, dies: str = "", until_empty: bool = False) -> ForkServerProcess:
@@ -102,8 +106,17 @@ def start(folder: Path, trial: int, *, dies: str = "", until_empty: bool = False
     return process
 
 
-def kill_after(process: ForkServerProcess, seconds: float) -> None:
-    """Kill it, wherever it is."""
+def started_file(folder: Path, trial: int) -> Path:
+    """Is there once a trial has answered a push."""
+    return folder / f"started-{trial}"
+
+
+def kill_after(process: ForkServerProcess, seconds: float, started: Path | None = None) -> None:
+    """Kill it so long after it has started (with None: after its process has), wherever it then is."""
+    deadline = time.monotonic() + 30
+    while started is not None and not started.exists():
+        assert time.monotonic() < deadline, "no push was answered"
+        time.sleep(0.002)
     time.sleep(seconds)
     process.kill()
     process.join()

@@ -217,6 +217,7 @@ async def test_no_space_left_is_refused_and_the_spool_recovers_by_itself(tmp_pat
         await house.append("before")
         database = house.log._thread._file._database
         assert database is not None
+        database.execute("vacuum")  # no free page is left in the file either
         pages = database.execute("pragma page_count").fetchone()[0]
         database.execute(f"pragma max_page_count = {pages + 1}")
         entries = [an_entry(name, UserRemark="x" * 20_000) for name in NAMES]
@@ -336,6 +337,28 @@ async def test_an_entry_that_the_disk_changed_becomes_a_letter_with_what_is_left
     (letter,) = kafka.stored[1].letters
     assert [session_of(entry) for entry in kafka.stored] == ["a", "", "c"]
     assert (letter.reason, letter.raw) == (Reason.UNDECODABLE, an_entry("b").raw)
+
+
+async def test_a_disk_too_full_to_delete_stops_no_draining_and_repeats_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka = FickleLog(away="down")
+    async with a_spool(tmp_path / "spool", kafka) as house:
+        await house.append(*NAMES)
+        remove = house.log._thread.remove
+
+        async def full(_gone: Any) -> None:
+            raise LogUnavailable("database or disk is full")
+
+        monkeypatch.setattr(house.log._thread, "remove", full)
+        kafka.away = None
+        await eventually(lambda: len(kafka.stored) == len(NAMES))
+        await house.append("meanwhile")
+        assert look_into(house.directory).entries == len(NAMES)
+        monkeypatch.setattr(house.log._thread, "remove", remove)
+        await eventually(lambda: house.value("spool_entries") == 0)
+
+    assert sorted(kafka.sessions) == ["meanwhile", *NAMES]
 
 
 # Owners and readers.
