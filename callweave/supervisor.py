@@ -87,14 +87,18 @@ class Supervisor:
             if broker is not None:
                 tasks.append(asyncio.create_task(self._watch_broker(broker)))
 
+            begun: set[str] = set()
+
             def begin(*roles: str) -> None:
+                begun.update(roles)
                 tasks.extend(asyncio.create_task(self._watch(self._children[role])) for role in roles)
 
             try:
                 # Pushes are welcome while Kafka is away: the receiver spools them.
-                if await self._topics_are_there(meanwhile=lambda: begin("receiver")):
-                    begin(*(role for role in ROLES if self._children[role].process is None))
-                    await self._stopping.wait()
+                if not await self._topics_are_there(meanwhile=lambda: begin("receiver")):
+                    return await self._stop_without_kafka()
+                begin(*(role for role in ROLES if role not in begun))
+                await self._stopping.wait()
                 tasks[0].cancel()
                 return await self._drain()
             finally:
@@ -246,6 +250,14 @@ class Supervisor:
             return 1 if halted else 0
         self._say(f"not drained within {DRAIN_SECONDS_MAX:g} s: {pending}; it goes on with the next start")
         return 1
+
+    async def _stop_without_kafka(self) -> int:
+        """Stop while Kafka never was there: what was answered is in the spool, and stays there."""
+        await self._end("receiver", RECEIVER_STOP_SECONDS_MAX)
+        spooled = spool_standing(self._settings).entries
+        if spooled:
+            self._say(f"{spooled} pushes wait in the spool; they go on with the next start")
+        return self._failed_status or (1 if spooled else 0)
 
     async def _drained(self, deadline: float) -> Pending | None:
         """Stop the receiver, which drains its spool, and wait for the warehouse; what is pending, if anything is."""

@@ -35,6 +35,9 @@ _WORDS = {
 _REFUSED_CONNECTION_SECONDS = 1.0
 """How long a refused connection stays for its sender to read why; closing at once may take the answer back."""
 
+_REFUSED_CONNECTIONS_MAX = 128
+"""How many of them stay at a time; beyond it, file descriptors matter more than manners."""
+
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -62,6 +65,7 @@ class JsonRequestHandler(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the deadline with the connection."""
         self._headers_came()
+        self._server.refused.discard(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -95,7 +99,9 @@ class JsonRequestHandler(web.RequestHandler):
             return
         transport.write(_bare_answer(status, message))
         self._force_close = True  # what it still sends is read and dropped
-        self._loop.call_later(_REFUSED_CONNECTION_SECONDS, transport.close)
+        is_crowd = len(self._server.refused) >= _REFUSED_CONNECTIONS_MAX
+        self._server.refused.add(self)
+        self._loop.call_later(0 if is_crowd else _REFUSED_CONNECTION_SECONDS, transport.close)
 
     def handle_error(
         self,
@@ -127,6 +133,7 @@ class JsonServer(Server):
         super().__init__(self._answer, **options)
         self.limits = limits
         self.on_limit = on_limit
+        self.refused: set[JsonRequestHandler] = set()
         self._inner = handler
         self._on_refusal = on_refusal
         self._unanswered = 0

@@ -126,6 +126,16 @@ def test_up_takes_pushes_before_its_kafka_is_there_and_drains_them_all(tmp_path:
         process.wait()
 
 
+def test_up_that_is_stopped_before_its_kafka_was_there_says_that_pushes_wait_and_keeps_them(tmp_path: Path) -> None:
+    program = Program(tmp_path, "127.0.0.1:1", "x.")
+    process = program.start("up")
+    push(ready_url(process), range(2))
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(60) == 1
+    assert "nobody drains the spool" in program.run("status", expect=1).stdout
+
+
 def test_a_spool_that_is_full_refuses_and_says_so(tmp_path: Path) -> None:
     program = Program(tmp_path, "127.0.0.1:1", "x.", {"RECEIVER__SPOOL_BYTES_MAX": str(2**20)})
     large = b'{"SdkAppId":1,"SessionId":"s","Direction":0,"UserRemark":"' + b"x" * 500_000 + b'"}'
