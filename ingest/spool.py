@@ -78,6 +78,10 @@ class SpoolingPushLog:
         self._is_old = False
         self._watch()
 
+    def own(self) -> None:
+        """Take the spool's directory before anything else is done; SpoolTakenError where another receiver has it."""
+        self._thread.own()
+
     async def start(self) -> None:
         """Own the spool, reach for Kafka, and begin to drain; SpoolTakenError where another receiver has the spool."""
         assert self._drainer is None, "the spool was started twice"

@@ -70,12 +70,16 @@ class SpoolThread:
         """Damaged files that lie in the directory."""
         return self._file.files_set_aside
 
-    def start(self) -> None:
-        """Own the directory and begin to open its file; SpoolTakenError where another receiver has it."""
+    def own(self) -> None:
+        """Take the directory, if it can be had; SpoolTakenError where another receiver has it."""
         try:
             self._file.own()
         except SpoolSickError as exc:
             self._is_sick(exc)
+
+    def start(self) -> None:
+        """Own the directory and begin to open its file."""
+        self.own()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
         self._thread.start()

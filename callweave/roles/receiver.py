@@ -35,6 +35,10 @@ async def _receiver(settings: Settings, *, supervised: bool) -> int:
     log_options = KafkaLogOptions(connection=client_options(settings), topic_prefix=settings.kafka.topic_prefix)
     options = _receiver_options(settings)
     log_over_spool = SpoolingPushLog(KafkaPushLog(log_options), _spool_options(settings), utc_now, REGISTRY)
+    try:
+        log_over_spool.own()  # before a receiver that runs here is overwritten in runtime.json
+    except SpoolTakenError as exc:
+        raise MisconfiguredError(str(exc)) from exc
     door = Door(options, options.authenticator(), log_over_spool, utc_now, ReceiverMetrics(REGISTRY))
     receiver = Receiver(door)
     async with hosted(
@@ -47,7 +51,7 @@ async def _receiver(settings: Settings, *, supervised: bool) -> int:
     ) as publish:
         try:
             await receiver.start()
-        except (ListenError, SpoolTakenError) as exc:
+        except ListenError as exc:
             raise MisconfiguredError(str(exc)) from exc
         publish(push_url=push_url(receiver.url, settings))
         log.info("receiver_listens", url=receiver.url, auth=settings.receiver.auth)
