@@ -22,9 +22,11 @@ from pydantic_settings import (
 )
 
 from ingest.reconcile.endpoint import check_endpoint
+from schemas.breaker import BreakerLimits
 
 ENV_PREFIX = "CALLWEAVE_"
 MIB = 1024 * 1024
+GIB = 1024 * MIB
 # Read elsewhere, before or beside the settings.
 _RESERVED_ENV = frozenset({"CALLWEAVE_CACHE_DIR", "CALLWEAVE_CONFIG"})
 
@@ -73,6 +75,19 @@ class ReceiverSettings(Group):
     password_previous: SecretStr | None = None
     url_token: SecretStr | None = None
     body_bytes_max: int = Field(default=MIB, ge=1024, le=3 * MIB)
+    body_seconds_max: float = Field(default=30.0, gt=0)
+    header_bytes_max: int = Field(default=8190, ge=1024, le=65_536)
+    header_lines_max: int = Field(default=128, ge=16, le=1024)
+    header_seconds_max: float = Field(default=15.0, gt=0)
+    request_seconds_max: float = Field(default=60.0, gt=0)
+    connections_max: int = Field(default=2000, ge=1)
+    requests_in_flight_max: int = Field(default=1000, ge=1)
+    json_depth_max: int = Field(default=100, ge=8, le=100)
+    json_values_max: int = Field(default=20_000, ge=1000)
+    spool_dir: Path | None = None
+    spool_bytes_max: int = Field(default=GIB, ge=MIB)
+    spool_wait_seconds_max: float = Field(default=1.0, gt=0, le=5)
+    spool_age_alarm_seconds: float = Field(default=300.0, gt=0)
 
     @model_validator(mode="after")
     def _basic_is_whole(self) -> Self:
@@ -145,6 +160,19 @@ class ReconcileSettings(Group):
     back_fill_days: int = Field(default=3, ge=0, le=180)
 
 
+class DeadLettersSettings(Group):
+    """When worker and loader stop instead of writing letters about everything (`schemas.breaker`)."""
+
+    in_a_row_max: int = Field(default=1_000, ge=1)
+    percent_max: float = Field(default=50, gt=0, le=100)
+    window_records: int = Field(default=10_000, ge=10, le=1_000_000)
+
+    @property
+    def limits(self) -> BreakerLimits:
+        """As the roles take them."""
+        return BreakerLimits(self.in_a_row_max, self.percent_max, self.window_records)
+
+
 class AdminSettings(Group):
     """Health and metrics; never on the public port."""
 
@@ -181,6 +209,7 @@ class Settings(BaseSettings):
     warehouse: WarehouseSettings = WarehouseSettings()
     api: ApiSettings = ApiSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
+    dead_letters: DeadLettersSettings = DeadLettersSettings()
     admin: AdminSettings = AdminSettings()
     broker: BrokerSettings = BrokerSettings()
     log: LogSettings = LogSettings()
@@ -201,6 +230,11 @@ class Settings(BaseSettings):
     def state_dir(self) -> Path:
         """Where the worker's state lies."""
         return (self.worker.state_dir or self.data_dir / "state").absolute()
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where the receiver keeps pushes while Kafka is away."""
+        return (self.receiver.spool_dir or self.data_dir / "spool").absolute()
 
     @property
     def worker_instance_id(self) -> str:

@@ -20,6 +20,7 @@ from ingest.action import action_label
 from ingest.auth import Authenticator, BasicAuthenticator, OpenDoor, Presented, Refused, TokenAuthenticator
 from ingest.body_reader import Interrupted, OverLimit, receive_body
 from ingest.json_server import JsonAppRunner
+from ingest.limits import DoorLimits
 from ingest.metrics import ReceiverMetrics
 from ingest.normalize import BODY_BYTES_MAX, ReceivedPush, normalize, too_large
 from ingest.push_log import LogEntry, LogUnavailable, PushLog
@@ -47,6 +48,7 @@ class ReceiverOptions:
     path: str = "/tccc/push"
     body_bytes_max: int = BODY_BYTES_MAX
     body_seconds_max: float = 30.0
+    limits: DoorLimits = field(default_factory=DoorLimits)
     auth: Literal["none", "basic"] = "none"
     username: str = ""
     password: str = field(default="", repr=False)
@@ -129,7 +131,9 @@ async def _authentic_push(request: web.Request, door: Door, query: PushQuery) ->
 
 async def _whole_push(request: web.Request, door: Door, query: PushQuery, body: bytes) -> web.StreamResponse:
     door.metrics.count_received(action_label(query.action))
-    normalized = normalize(_received(request, door, query, body), body_bytes_max=door.options.body_bytes_max)
+    options = door.options
+    received = _received(request, door, query, body)
+    normalized = normalize(received, body_bytes_max=options.body_bytes_max, limits=options.limits)
     await _append(door, LogEntry(normalized.event, body, normalized.letters))
     if normalized.event is not None:
         door.metrics.count_stored(normalized.event.kind, normalized.unknown_field_count)
@@ -213,6 +217,8 @@ class Receiver:
         runner = JsonAppRunner(
             make_application(self._door),
             on_refusal=self._count_refusal,
+            limits=self._door.options.limits,
+            on_limit=self._door.metrics.count_rejected,
             shutdown_seconds=_CLOSING_SECONDS,
             access_log=None,
             auto_decompress=False,  # letters and replays need the bytes as received

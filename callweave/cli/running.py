@@ -31,7 +31,7 @@ def up(config: ConfigOption = None, data: DataOption = None) -> None:
 
 
 def receiver(config: ConfigOption = None, data: DataOption = None, supervised: SupervisedOption = False) -> None:
-    """Run the receiver: takes TCCC's pushes and answers ErrCode 0 once Kafka has them."""
+    """Run the receiver: takes TCCC's pushes and answers ErrCode 0 once Kafka, or its spool, has them."""
     from callweave.roles.receiver import receiver_role
 
     raise typer.Exit(receiver_role(settings_of(config, data, role="receiver"), supervised=supervised))

@@ -167,6 +167,5 @@ def _pause_seconds(attempts: int) -> float:
 
 
 def _words(message: Any) -> str:
-    """A message of the SDK's: text, or the bytes of an answer that was no JSON."""
-    text = message.decode(errors="replace") if isinstance(message, bytes) else str(message)
-    return text[:200]
+    """A message of the SDK's; where it is the body of an answer that was not 200, that body is nothing for a log."""
+    return "the answer was not HTTP 200" if isinstance(message, bytes) else str(message)[:200]
