@@ -58,7 +58,8 @@ class Standing:
     def lines(self) -> Iterator[str]:
         """For people."""
         for role in self.roles:
-            readiness = "ready" if role.ready else f"not ready ({role.reason})"
+            readiness = "ready" if role.ready else "not ready"
+            readiness += f" ({role.reason})" if role.reason else ""
             yield f"{role.role}: {readiness}, pid {role.pid}, {role.admin_url}"
         if not self.roles:
             yield "no role runs on this data directory"
@@ -177,7 +178,7 @@ def _counts(settings: Settings) -> dict[str, int]:
 
 
 def ask_readiness(entry: RoleEntry) -> tuple[bool, str | None]:
-    """Whether a role is ready, and if not, why."""
+    """Whether a role is ready, and if not, why; or what is wrong though it is."""
     try:
         with _direct.open(f"{entry.admin_url}/health/ready", timeout=5) as response:
             answer = json.load(response)
@@ -185,7 +186,7 @@ def ask_readiness(entry: RoleEntry) -> tuple[bool, str | None]:
         answer = json.load(exc)
     except OSError as exc:
         return False, f"its admin port does not answer: {exc}"
-    return answer["ready"], answer["reason"]
+    return answer["ready"], answer["reason"] or answer.get("degraded")
 
 
 def _freshness(loader: RoleEntry | None) -> dict[str, float | None]:

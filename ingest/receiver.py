@@ -247,10 +247,9 @@ class Receiver:
         provider = self._door.access.provider
         return self._door.log.unready() or (None if provider is None else provider.unready())
 
-    def warnings(self) -> list[str]:
+    def degraded(self) -> str | None:
         """What an operator should know although pushes are welcome."""
-        warning = None if self._tls is None else self._tls.warning()
-        return [] if warning is None else [warning]
+        return None if self._tls is None else self._tls.warning()
 
     async def start(self) -> None:
         """Listen; raise ListenError where that is not possible. The log may still be away: pushes get 503 then."""

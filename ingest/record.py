@@ -72,7 +72,7 @@ class PushRecorder:
                 self._make_room(len(line))
                 if path.exists() and path.stat().st_size + len(line) > self._file_bytes_max:
                     path = self._next_path()
-                with open(path, "ab", opener=_private) as file:  # noqa: PTH123  (Path.open takes no opener)
+                with open(path, "ab", opener=_private) as file:
                     file.write(line)
             except OSError as exc:
                 self._left_out.inc()
