@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
@@ -142,7 +143,8 @@ class IdentityProvider:
             aiohttp.ClientSession(timeout=timeout, trust_env=True) as http,
             http.get(self._options.jwks_url, allow_redirects=False) as response,
         ):
-            response.raise_for_status()
+            if response.status != HTTPStatus.OK:
+                raise ValueError(f"answered {response.status}")
             body = bytearray()
             async for chunk in response.content.iter_any():
                 body += chunk
