@@ -84,7 +84,7 @@ class Masks:
         return quoted if masked == value else json.dumps(masked)
 
     def _number(self, name: str, number: str) -> str:
-        digits = sum(character.isdigit() for character in number)
+        digits = sum(character.isdecimal() for character in number)
         if digits < _LONG_NUMBER or name.casefold() in _HARMLESS:
             return number
         return self._digits(number)
@@ -99,7 +99,7 @@ class Masks:
         seen = 0
         parts = [prefix]
         for character in rest:
-            if not character.isdigit():
+            if not character.isdecimal():
                 parts.append(character)
                 continue
             seen += 1

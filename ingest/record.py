@@ -5,6 +5,7 @@ directory holds more than its bound, the oldest file goes.
 """
 
 import contextlib
+import json
 import os
 import queue
 import threading
@@ -13,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
@@ -56,7 +56,7 @@ class PushRecorder:
     def record(self, entry: Mapping[str, Any]) -> None:
         """Keep one entry."""
         try:
-            self._waiting.put_nowait(orjson.dumps(entry) + b"\n")
+            self._waiting.put_nowait(json.dumps(entry).encode() + b"\n")
         except queue.Full:
             self._left_out.inc()
 
