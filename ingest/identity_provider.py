@@ -72,6 +72,7 @@ class IdentityProvider:
         self._fetched_at: float | None = None
         self._tried_at: float | None = None
         self._fetching = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
         self._problem: str | None = "the identity provider's keys were not fetched yet"
 
     def unready(self) -> str | None:
@@ -103,10 +104,14 @@ class IdentityProvider:
 
     async def _key(self, kid: str | None) -> _PublicKey | None:
         key = self._find(kid)
-        if key is not None and not self._is_stale():
+        if key is not None:
+            # A key that is known is used at once: an endpoint that hangs must not hold up pushes.
+            is_refreshing = self._refreshing is not None and not self._refreshing.done()
+            if self._is_stale() and self._may_fetch() and not is_refreshing:
+                self._refreshing = asyncio.create_task(self.fetch())
             return key
         async with self._fetching:
-            if (self._find(kid) is None or self._is_stale()) and self._may_fetch():
+            if self._find(kid) is None and self._may_fetch():
                 await self._fetch()
         return self._find(kid)
 

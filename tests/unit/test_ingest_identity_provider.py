@@ -1,5 +1,6 @@
 """Tokens of an identity provider, checked with the keys that a real server publishes, rotates, and fails to give."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -32,9 +33,12 @@ class Provider:
     status: int = 200
     raw: bytes | None = None
     asked: int = 0
+    hold: asyncio.Event | None = None
 
     async def answer(self, _request: web.Request) -> web.Response:
         self.asked += 1
+        if self.hold is not None:
+            await self.hold.wait()
         body = json.dumps({"keys": self.keys}).encode() if self.raw is None else self.raw
         return web.Response(status=self.status, body=body, content_type="application/json")
 
@@ -155,7 +159,34 @@ async def test_keys_are_refreshed_after_their_time_so_that_a_withdrawn_one_ends(
         provider.keys = [public(TWO)]
         clock.now += 3601
 
+        assert await judge.judge(a_token()) == Authorised()  # nobody waits for the refresh
+        assert judge._refreshing is not None
+        await judge._refreshing
         assert await judge.judge(a_token()) == REFUSED
+
+
+async def test_an_endpoint_that_hangs_holds_up_nobody_whose_key_is_known() -> None:
+    clock = Clock()
+    async with a_provider(ONE) as provider:
+        judge = judge_of(provider, clock)
+        await judge.fetch()
+        provider.hold = asyncio.Event()
+        clock.now += 3601
+
+        async with asyncio.timeout(3):
+            assert [await judge.judge(a_token()) for _ in range(5)] == [Authorised()] * 5
+        provider.hold.set()
+        assert judge._refreshing is not None
+        await judge._refreshing
+        assert provider.asked == 2
+
+
+async def test_many_pushes_at_once_ask_for_the_keys_once() -> None:
+    async with a_provider(ONE) as provider:
+        judge = judge_of(provider)
+
+        assert await asyncio.gather(*(judge.judge(a_token()) for _ in range(20))) == [Authorised()] * 20
+        assert provider.asked == 1
 
 
 @pytest.mark.parametrize("status", [500, 404, 302])
@@ -167,7 +198,11 @@ async def test_keys_that_were_had_outlive_an_endpoint_that_is_away(status: int) 
         provider.status = status
         clock.now += 7200
 
-        assert await judge.judge(a_token()) == Authorised()
+        for _ in range(2):
+            assert await judge.judge(a_token()) == Authorised()
+            assert judge._refreshing is not None
+            await judge._refreshing
+        assert provider.asked == 2
         assert judge.unready() is None
 
 
