@@ -136,6 +136,17 @@ async def test_credentials_of_two_tenants_open_both_accounts() -> None:
     assert statuses == [200, 401, 200]
 
 
+async def test_a_token_opens_the_account_of_its_client_and_of_no_other_client() -> None:
+    other = (NORTH, Credentials(auth="oauth2", client_id="north", client_secret="n-secret"))
+    owners = (other, CREDENTIALS[1])
+    tokens = tokens_of(owners, TokenOptions(keys=("k" * 32,)), lambda: NOW)
+    async with a_house(Access(tenants_authenticator(owners, tokens), tokens)) as house:
+        credentials = await credentials_of(house, "south")
+        statuses = [(await house.push(body_of(a_cdr(SdkAppId=app)), **credentials))[0] for app in (1, 2)]
+
+    assert statuses == [401, 200]
+
+
 async def test_an_app_that_one_account_does_not_know_is_a_letter_and_answered_with_zero() -> None:
     async with a_house(Access(sdk_app_ids=frozenset({7}))) as house:
         status, answer = await house.push(body_of(a_cdr(SdkAppId=8)))

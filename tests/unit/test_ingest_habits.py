@@ -206,7 +206,10 @@ def test_of_a_flood_only_some_bodies_are_opened_and_little_is_remembered() -> No
     assert len(looking.habits._deliveries._entries) == REMEMBERED_MAX
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5), st.lists), st.data())
+@given(
+    st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5), st.lists, max_leaves=4),
+    st.data(),
+)
 def test_no_value_of_any_field_is_an_error(value: Any, data: st.DataObject) -> None:
     kind, query = data.draw(st.sampled_from([(a_cdr, CDR), (a_record, RECORD), (a_voicemail, VOICEMAIL)]))
     name = data.draw(st.sampled_from(sorted(kind())))

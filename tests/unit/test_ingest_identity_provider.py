@@ -232,6 +232,16 @@ async def test_a_key_that_cannot_be_read_or_is_for_encryption_takes_nothing_from
         assert await judge.judge(a_token(TWO, kid="two")) == REFUSED
 
 
+@pytest.mark.parametrize("other", [public(ONE, alg="PS256"), OctKey.import_key(b"s" * 32, {"kid": "one"}).as_dict()])
+async def test_keys_for_something_else_are_no_keys(other: dict[str, Any]) -> None:
+    async with a_provider() as provider:
+        provider.keys = [other]
+        judge = judge_of(provider)
+
+        assert await judge.judge(a_token()) == Undecided()
+        assert judge.unready() == "the identity provider publishes no key for RS256"
+
+
 async def test_a_token_without_a_key_name_is_accepted_where_there_is_one_key() -> None:
     async with a_provider(ONE) as provider:
         assert await judge_of(provider).judge(a_token(kid=None)) == Authorised()
