@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -102,6 +103,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 _EPOCH = re.compile(r"1\d{9}")
 _PARAMETER = re.compile(r"(?:^|[&;?])(\w+)=([^&;?]*)")
 _BOM = b"\xef\xbb\xbf"
+_DISTINCT_SPELLINGS = 256  # TCCC has a handful; a stranger who varies his cannot grow the caches
 _MILLISECONDS_FROM = 10**11
 _BODY_BYTES_MAX = 1024 * 1024
 _DOCUMENTED_ACTIONS = frozenset({"cdr", "record", "voicemail"})
@@ -211,8 +213,9 @@ class Habits:
 
     def _found(self, push: ObservedPush) -> Iterator[str]:
         yield from self._of_delivery(push)
-        yield from _of_query(push)
-        yield from _of_headers(push)
+        yield from _of_query(push.raw_query, push.action)
+        encoding = push.headers.get(CONTENT_ENCODING, "")
+        yield from _of_headers(push.headers.get("Content-Type", ""), encoding, push.raw[: len(GZIP_MAGIC)])
         yield from self._of_credentials(push)
         if push.event is not None:
             yield from self._of_order(push.event)
@@ -283,37 +286,46 @@ class Habits:
         return True
 
 
-def _of_query(push: ObservedPush) -> Iterator[str]:
-    pairs = _PARAMETER.findall(push.raw_query)
+@lru_cache(_DISTINCT_SPELLINGS)
+def _of_query(raw_query: str, action: str | None) -> tuple[str, ...]:
+    return tuple(_in_query(raw_query, action))
+
+
+def _in_query(raw_query: str, action: str | None) -> Iterator[str]:
+    pairs = _PARAMETER.findall(raw_query)
     actions = [value for name, value in pairs if name.casefold() == "action"]
     versions = [value for name, value in pairs if name.casefold() == "version"]
-    if push.action is None:
+    if action is None:
         yield "action_missing"
-    elif push.action.casefold() not in _DOCUMENTED_ACTIONS:
+    elif action.casefold() not in _DOCUMENTED_ACTIONS:
         yield "action_unknown"
-    elif push.action not in _DOCUMENTED_ACTIONS:
+    elif action not in _DOCUMENTED_ACTIONS:
         yield "action_other_case"
     if len(actions) > 1:
         yield "action_repeated"
-    if "?" in push.raw_query:
+    if "?" in raw_query:
         yield "query_second_question_mark"
     elif actions and pairs[0][0].casefold() not in {"action", "version"}:
         yield "query_joined"
-    if versions and push.action == "voicemail":
+    if versions and action == "voicemail":
         yield "voicemail_with_version"
     if any(version != "1" for version in versions):
         yield "version_other"
 
 
-def _of_headers(push: ObservedPush) -> Iterator[str]:
-    media_type, _, parameters = push.headers.get("Content-Type", "").partition(";")
+@lru_cache(_DISTINCT_SPELLINGS)
+def _of_headers(content_type: str, content_encoding: str, magic: bytes) -> tuple[str, ...]:
+    return tuple(_in_headers(content_type, content_encoding.strip().casefold(), magic))
+
+
+def _in_headers(content_type: str, encoding: str, magic: bytes) -> Iterator[str]:
+    media_type, _, parameters = content_type.partition(";")
     if media_type.strip().casefold() != "application/json":
         yield "content_type_other"
     charset = parameters.replace(" ", "").replace('"', "").casefold()
     if charset != "charset=utf8":
         yield "charset_other"
-    encoding = push.headers.get(CONTENT_ENCODING, "").strip().casefold()
-    if push.raw.startswith(GZIP_MAGIC):
+    if magic == GZIP_MAGIC:
         yield "gzip" if encoding == "gzip" else "gzip_unlabelled"
     elif encoding not in {"", "identity"}:
         yield "encoding_other"
