@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from aiokafka.errors import KafkaError
 
@@ -22,6 +23,7 @@ from sinks.sink import QueryRefusedError, SinkUnavailableError
 
 FREE_BYTES_MIN = 1024**3
 CLOCK_SECONDS_MAX = 5.0
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,12 @@ def _credentials(settings: Settings) -> Finding:
         problem = access.provider.unready()
         if problem is not None:
             return Finding("credentials", False, f"{problem}: no push can be authorised")
+        address = urlsplit(receiver.jwks_url or "")
+        if address.scheme == "http" and address.hostname not in LOCAL_HOSTS:
+            advice = "whoever stands between can let himself in: set an https:// address"
+            return Finding("credentials", False, f"the identity provider's keys come in plain HTTP; {advice}")
     if not settings.tenants and receiver.auth == "none" and receiver.url_token is None:
-        is_local = receiver.host in ("127.0.0.1", "localhost", "::1")
+        is_local = receiver.host in LOCAL_HOSTS
         return Finding(
             "credentials",
             is_local,
@@ -156,7 +162,7 @@ def _encryption(settings: Settings) -> Finding:
     """Encryption."""
     receiver = settings.receiver
     if receiver.tls_cert_file is None or receiver.tls_key_file is None:
-        is_local = receiver.host in ("127.0.0.1", "localhost", "::1")
+        is_local = receiver.host in LOCAL_HOSTS
         advice = (
             "a proxy must end TLS in front of it"
             if is_local or receiver.trusted_proxies
