@@ -1,6 +1,7 @@
 """`callweave doctor`: one line for each thing that must hold, and how to mend it where it does not."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from callweave.kafka import admin_client, client_options
 from callweave.reading import open_questions
 from callweave.roles.receiver import access_of
 from callweave.settings import MisconfiguredError, ReceiverSettings, Settings
+from callweave.spool_standing import spool_standing
 from callweave.standing import look
 from callweave.tenant_settings import SECRET_CHARACTERS_MIN, TenantSettings, filled, weak_secrets
 from callweave.topics import check_topics
@@ -111,6 +113,29 @@ def _disk(settings: Settings) -> Finding:
     return Finding("disk", True, f"{free // 2**30} GiB free under {settings.data_dir}")
 
 
+def _spool(settings: Settings) -> Finding:
+    """Spool."""
+    directory = settings.spool_dir
+    standing = spool_standing(settings)
+    if standing.problem is not None:
+        return Finding("spool", False, standing.problem)
+    place = next(folder for folder in (directory, *directory.parents) if folder.exists())
+    if not os.access(place, os.W_OK | os.X_OK) or not place.is_dir():
+        return Finding("spool", False, f"{place} cannot be written: set CALLWEAVE_RECEIVER__SPOOL_DIR, or its owner")
+    free, needed = shutil.disk_usage(place).free, settings.receiver.spool_bytes_max - standing.bytes_count
+    if free < needed:
+        return Finding(
+            "spool",
+            False,
+            f"{free // 2**20} MiB free under {directory}, less than the {needed // 2**20} MiB that the spool may still"
+            " take: make room, or set CALLWEAVE_RECEIVER__SPOOL_BYTES_MAX",
+        )
+    age = standing.oldest_age_seconds
+    is_old = age is not None and age > settings.receiver.spool_age_alarm_seconds
+    advice = ": bring Kafka back before the spool is full" if is_old else f"; room for {needed // 2**20} MiB"
+    return Finding("spool", not is_old, f"{standing} in {directory}{advice}")
+
+
 def _credentials(settings: Settings) -> Finding:
     """Credentials."""
     receiver = settings.receiver
@@ -191,4 +216,4 @@ def _running(settings: Settings) -> Iterator[Finding]:
         yield Finding(role.role, role.ready, role.reason or "ready")
 
 
-_CHECKS = (_broker, _topics, _warehouse, _clock, _disk, _credentials, _encryption)
+_CHECKS = (_broker, _topics, _warehouse, _clock, _disk, _spool, _credentials, _encryption)

@@ -35,6 +35,7 @@ from schemas.breaker import BreakerLimits
 
 ENV_PREFIX = "CALLWEAVE_"
 MIB = 1024 * 1024
+GIB = 1024 * MIB
 # Read elsewhere, before or beside the settings.
 _RESERVED_ENV = frozenset({"CALLWEAVE_CACHE_DIR", "CALLWEAVE_CONFIG"})
 
@@ -100,6 +101,19 @@ class ReceiverSettings(Group):
     tls_key_file: Path | None = None
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     body_bytes_max: int = Field(default=MIB, ge=1024, le=3 * MIB)
+    body_seconds_max: float = Field(default=30.0, gt=0)
+    header_bytes_max: int = Field(default=8190, ge=1024, le=65_536)
+    header_lines_max: int = Field(default=128, ge=16, le=1024)
+    header_seconds_max: float = Field(default=15.0, gt=0)
+    request_seconds_max: float = Field(default=60.0, gt=0)
+    connections_max: int = Field(default=2000, ge=1)
+    requests_in_flight_max: int = Field(default=1000, ge=1)
+    json_depth_max: int = Field(default=100, ge=8, le=100)
+    json_values_max: int = Field(default=20_000, ge=1000)
+    spool_dir: Path | None = None
+    spool_bytes_max: int = Field(default=GIB, ge=MIB)
+    spool_wait_seconds_max: float = Field(default=1.0, gt=0, le=5)
+    spool_age_alarm_seconds: float = Field(default=300.0, gt=0)
 
     @field_validator("sdk_app_ids", "trusted_proxies", mode="before")
     @classmethod
@@ -242,6 +256,11 @@ class Settings(BaseSettings):
     def state_dir(self) -> Path:
         """Where the worker's state lies."""
         return (self.worker.state_dir or self.data_dir / "state").absolute()
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where the receiver keeps pushes while Kafka is away."""
+        return (self.receiver.spool_dir or self.data_dir / "spool").absolute()
 
     @property
     def worker_instance_id(self) -> str:

@@ -15,6 +15,7 @@ from callweave.kafka import admin_client, end_offsets, group_offsets, plain_cons
 from callweave.reading import open_questions
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
+from callweave.spool_standing import SpoolStanding, spool_standing
 from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, SESSIONS
 from sinks.sink import QueryRefusedError, SinkUnavailableError
 
@@ -39,6 +40,7 @@ class Standing:
     """The whole pipeline, now."""
 
     roles: list[RoleStanding]
+    spool: SpoolStanding
     worker_lag: int | None
     loader_lag: int | None
     kafka_problem: str | None
@@ -49,7 +51,8 @@ class Standing:
     @property
     def is_healthy(self) -> bool:
         """Everything that runs is ready, and Kafka and the warehouse answer."""
-        return not self.kafka_problem and not self.warehouse_problem and all(role.ready for role in self.roles)
+        problems = (self.kafka_problem, self.warehouse_problem, self.spool.problem)
+        return not any(problems) and all(role.ready for role in self.roles)
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -63,9 +66,10 @@ class Standing:
             yield f"{role.role}: {readiness}, pid {role.pid}, {role.admin_url}"
         if not self.roles:
             yield "no role runs on this data directory"
+        yield f"waiting in the spool: {self.spool}"
         yield f"waiting for the worker: {_known(self.worker_lag)} events"
         yield f"waiting for the loader: {_known(self.loader_lag)} records"
-        yield from filter(None, (self.kafka_problem, self.warehouse_problem))
+        yield from filter(None, (self.spool.problem, self.kafka_problem, self.warehouse_problem))
         if self.counts:
             yield "rows: " + ", ".join(f"{count} {name}" for name, count in self.counts.items())
         p50, p95 = self.freshness_seconds.get("p50"), self.freshness_seconds.get("p95")
@@ -79,10 +83,15 @@ class Pending:
 
     events: int
     documents: int
+    spooled: int = 0
+    problem: str | None = None
 
     def __str__(self) -> str:
         """One line for a person."""
-        return f"{self.events} events wait for the worker and {self.documents} records for the loader"
+        line = f"{self.events} events wait for the worker and {self.documents} records for the loader"
+        if self.spooled:
+            line = f"{self.spooled} pushes wait in the receiver's spool; before them, {line}"
+        return f"{line} ({self.problem})" if self.problem else line
 
 
 def look(settings: Settings) -> Standing:
@@ -107,6 +116,7 @@ def look(settings: Settings) -> Standing:
             for name, entry in sorted(roles.items())
             if entry.admin_url
         ],
+        spool=spool_standing(settings),
         worker_lag=worker_lag,
         loader_lag=loader_lag if not kafka_problem else None,
         kafka_problem=kafka_problem,
@@ -117,6 +127,20 @@ def look(settings: Settings) -> Standing:
 
 
 async def wait_idle(settings: Settings, seconds: float) -> Pending | None:
+    """Note where spool and topics end now; None once all of that is in the warehouse, what is pending when time is up.
+
+    What was in the spool is in Kafka before the ends of the topics are noted.
+    """
+    deadline = time.monotonic() + seconds
+    noted = spool_standing(settings)
+    while noted.is_before(now := spool_standing(settings)):
+        if time.monotonic() >= deadline:
+            return Pending(0, 0, now.entries, now.problem)
+        await asyncio.sleep(POLL_SECONDS)
+    return await wait_for_warehouse(settings, deadline - time.monotonic())
+
+
+async def wait_for_warehouse(settings: Settings, seconds: float) -> Pending | None:
     """Note where the topics end now; None once all of that is in the warehouse, what is pending when time is up."""
     deadline = time.monotonic() + seconds
     prefix = settings.kafka.topic_prefix

@@ -8,7 +8,7 @@ Every row of contract.md part 6, "The receiver's answers", is here or in `ingest
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
@@ -23,6 +23,7 @@ from ingest.body_reader import Interrupted, OverLimit, receive_body
 from ingest.guard import Access, Guard
 from ingest.habits import ObservedPush
 from ingest.json_server import JsonAppRunner
+from ingest.limits import DoorLimits
 from ingest.metrics import ReceiverMetrics
 from ingest.normalize import BODY_BYTES_MAX, Normalized, ReceivedPush, foreign, normalize, too_large
 from ingest.push_log import LogEntry, LogUnavailable, PushLog
@@ -54,6 +55,7 @@ class ReceiverOptions:
     path: str = "/tccc/push"
     body_bytes_max: int = BODY_BYTES_MAX
     body_seconds_max: float = 30.0
+    limits: DoorLimits = field(default_factory=DoorLimits)
 
     def __post_init__(self) -> None:
         """Refuse what cannot work; whoever reads settings words it as an error of theirs."""
@@ -133,7 +135,7 @@ async def _whole_push(
     request: web.Request, door: Door, received: ReceivedPush, authorised: Authorised
 ) -> web.StreamResponse:
     door.metrics.count_received(action_label(received.action))
-    normalized = normalize(received, body_bytes_max=door.options.body_bytes_max)
+    normalized = normalize(received, body_bytes_max=door.options.body_bytes_max, limits=door.options.limits)
     status = int(HTTPStatus.SERVICE_UNAVAILABLE)
     try:
         response = await _stored(request, door, received, normalized, authorised)
@@ -256,6 +258,8 @@ class Receiver:
         runner = JsonAppRunner(
             make_application(self._door),
             on_refusal=self._count_refusal,
+            limits=self._door.options.limits,
+            on_limit=self._door.metrics.count_rejected,
             shutdown_seconds=_CLOSING_SECONDS,
             access_log=None,
             auto_decompress=False,  # letters and replays need the bytes as received

@@ -40,7 +40,7 @@ def receiver(
     ] = None,
     supervised: SupervisedOption = False,
 ) -> None:
-    """Run the receiver: takes TCCC's pushes and answers ErrCode 0 once Kafka has them."""
+    """Run the receiver: takes TCCC's pushes and answers ErrCode 0 once Kafka, or its spool, has them."""
     from callweave.roles.receiver import receiver_role
 
     settings = settings_of(config, data, role="receiver")

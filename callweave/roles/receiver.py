@@ -1,5 +1,6 @@
 """The receiver's process."""
 
+import resource
 import secrets
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,15 @@ from ingest.habits import Habits
 from ingest.identity_provider import IdentityProvider, ProviderOptions
 from ingest.kafka_log import KafkaPushLog
 from ingest.kafka_publisher import KafkaLogOptions
+from ingest.limits import DoorLimits
 from ingest.masking import Masks
 from ingest.metrics import ReceiverMetrics
+from ingest.openapi import openapi_route
 from ingest.receiver import Door, ListenError, Receiver, ReceiverOptions
 from ingest.record import PushRecorder, RecordError
 from ingest.source_address import Sources
+from ingest.spool import SpoolingPushLog, SpoolOptions
+from ingest.spool_file import SpoolTakenError
 from ingest.tls import CertificateError, Certificates, TlsFiles
 from ingest.watch import PushWatch
 
@@ -33,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 STOP_SECONDS_MAX = 30.0
 _MASK_KEY_BYTES = 32
+_FILES_BESIDE_CONNECTIONS = 256
 
 
 def receiver_role(settings: Settings, *, supervised: bool, record: Path | None = None) -> int:
@@ -41,13 +47,22 @@ def receiver_role(settings: Settings, *, supervised: bool, record: Path | None =
 
 
 async def _receiver(settings: Settings, *, supervised: bool, record: Path | None) -> int:
+    _allow_files(settings.receiver.connections_max + _FILES_BESIDE_CONNECTIONS)
     log_options = KafkaLogOptions(connection=client_options(settings), topic_prefix=settings.kafka.topic_prefix)
+    log_over_spool = SpoolingPushLog(KafkaPushLog(log_options), _spool_options(settings), utc_now, REGISTRY)
+    try:
+        log_over_spool.own()  # before a receiver that runs here is overwritten in runtime.json
+    except SpoolTakenError as exc:
+        raise MisconfiguredError(str(exc)) from exc
+    options = _receiver_options(settings)
+    asked = [_credentials_of(holder) for holder in settings.tenants or (settings.receiver,)]
+    access = access_of(settings)
     recorder = _recorder(record)
     watch = PushWatch(Habits(REGISTRY), Masks(mask_key(settings.data_dir)), recorder=recorder)
     door = Door(
-        _receiver_options(settings),
-        access_of(settings),
-        KafkaPushLog(log_options),
+        options,
+        access,
+        log_over_spool,
         utc_now,
         ReceiverMetrics(REGISTRY),
         watch,
@@ -59,8 +74,8 @@ async def _receiver(settings: Settings, *, supervised: bool, record: Path | None
         "receiver",
         receiver.unready,
         supervised=supervised,
-        degraded_because=receiver.degraded,
-        routes=receiver_routes(watch, token),
+        degraded_because=lambda: log_over_spool.degraded() or receiver.degraded(),
+        routes=[openapi_route(options, asked), *receiver_routes(watch, token)],
         token=token,
     ) as publish:
         try:
@@ -107,6 +122,41 @@ def access_of(settings: Settings) -> Access:
     )
 
 
+def _allow_files(wanted: int) -> None:
+    """Raise this process's limit of open files to what its connections may need, as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        advice = "raise the hard limit (ulimit -Hn), or lower CALLWEAVE_RECEIVER__CONNECTIONS_MAX"
+        log.warning("files_limited", allowed=allowed, wanted=wanted, advice=advice)
+
+
+def _limits(settings: Settings) -> DoorLimits:
+    receiver = settings.receiver
+    return DoorLimits(
+        header_bytes_max=receiver.header_bytes_max,
+        header_lines_max=receiver.header_lines_max,
+        header_seconds_max=receiver.header_seconds_max,
+        request_seconds_max=receiver.request_seconds_max,
+        connections_max=receiver.connections_max,
+        requests_in_flight_max=receiver.requests_in_flight_max,
+        json_depth_max=receiver.json_depth_max,
+        json_values_max=receiver.json_values_max,
+    )
+
+
+def _spool_options(settings: Settings) -> SpoolOptions:
+    receiver = settings.receiver
+    return SpoolOptions(
+        directory=settings.spool_dir,
+        bytes_max=receiver.spool_bytes_max,
+        wait_seconds_max=receiver.spool_wait_seconds_max,
+        age_alarm_seconds=receiver.spool_age_alarm_seconds,
+    )
+
+
 def push_url(listening: str, settings: Settings) -> str:
     """The address to enter in TCCC's console (or, behind a proxy, its last part)."""
     url = listening.replace("://0.0.0.0:", "://127.0.0.1:").replace("://[::]:", "://[::1]:")
@@ -130,7 +180,12 @@ def _receiver_options(settings: Settings) -> ReceiverOptions:
     receiver = settings.receiver
     try:
         return ReceiverOptions(
-            host=receiver.host, port=receiver.port, path=receiver.path, body_bytes_max=receiver.body_bytes_max
+            host=receiver.host,
+            port=receiver.port,
+            path=receiver.path,
+            body_bytes_max=receiver.body_bytes_max,
+            body_seconds_max=receiver.body_seconds_max,
+            limits=_limits(settings),
         )
     except ValueError as exc:
         raise MisconfiguredError(str(exc)) from exc
