@@ -92,7 +92,7 @@ def _push(options: ReceiverOptions, asked: Sequence[Credentials]) -> dict[str, A
             "500": _response("500", "A fault of the receiver; the push was not stored."),
         },
         # All of them are asked for.
-        "security": [needed for one in asked if (needed := {name: [] for name in _schemes([one])})],
+        "security": [dict.fromkeys(_schemes([one]), ()) for one in asked if _schemes([one])],
     }
 
 

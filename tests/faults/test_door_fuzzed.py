@@ -93,7 +93,7 @@ def test_every_answer_to_a_stranger_is_as_the_document_says() -> None:
 def test_the_document_names_what_is_asked_for() -> None:
     document = openapi_document(ReceiverOptions(path="/p"), [Credentials(**AUTH)])
 
-    assert document["paths"]["/p"]["post"]["security"] == [{"basic": [], "url_token": []}]
+    assert document["paths"]["/p"]["post"]["security"] == [{"basic": (), "url_token": ()}]
     assert openapi_document(ReceiverOptions())["paths"]["/tccc/push"]["post"]["security"] == []
     assert "correct" not in str(document)
     assert "t0ken" not in str(document)
