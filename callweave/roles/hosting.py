@@ -21,7 +21,7 @@ def utc_now() -> datetime:
 
 
 @asynccontextmanager
-async def hosted(
+async def hosted(  # noqa: PLR0913  (what roles differ in)
     settings: Settings,
     role: str,
     not_ready_because: Callable[[], str | None],
@@ -29,10 +29,15 @@ async def hosted(
     supervised: bool,
     routes: Iterable[web.AbstractRouteDef] = (),
     token: str | None = None,
+    not_live_because: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[Callable[..., None]]:
     """Serve the admin port and keep the role's entry in runtime.json, for as long as it runs."""
     admin = AdminServer(
-        settings.admin, not_ready_because=not_ready_because, routes=routes, takes_next_free_port=supervised
+        settings.admin,
+        not_ready_because=not_ready_because,
+        not_live_because=not_live_because,
+        routes=routes,
+        takes_next_free_port=supervised,
     )
     url = await admin.start()
     runtime = Runtime(settings.data_dir)
