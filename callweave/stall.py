@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
-from aiokafka.errors import KafkaError
 
 from callweave.kafka import admin_client, end_offsets, group_offsets, plain_consumer
 from callweave.settings import Settings
@@ -87,7 +86,8 @@ async def watch_worker(watch: StallWatch, worker: Worker, settings: Settings) ->
         await asyncio.sleep(watch.interval_seconds)
         try:
             watch.observe(await _worker_progress(worker, settings))
-        except (KafkaError, OSError, TimeoutError):
+        except Exception as exc:  # noqa: BLE001  (aiokafka's clients fail in many types; a watch that died would watch nothing)
+            log.warning("stall_watch_blind", problem=type(exc).__name__)
             watch.excuse()
         _tell(watch)
 
