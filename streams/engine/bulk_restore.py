@@ -1,7 +1,7 @@
 """Restoring in bulk: what waits in the changelog queue is absorbed in one go, and delivered without a task a record.
 
-faust.md part 3: stock Faust restores 2.9 thousand records a second. The guarantees stay those of `recovery.py`: restoring
-is whole when the offsets of absorbed records say so, not when it is quiet, nor when the consumer has fetched so far.
+faust.md part 3: stock Faust restores 2.9 thousand records a second. The guarantees stay those of `recovery.py`, and
+restoring is whole when the offsets of absorbed records say so: not when it is quiet, nor when all has been fetched.
 """
 
 import asyncio
