@@ -156,6 +156,8 @@ class WorkerSettings(Group):
     state_dir: Path | None = None
     store: Literal["rocksdb", "memory"] = "rocksdb"
     instance_id: str | None = Field(default=None, pattern=r"^[a-zA-Z0-9._-]{1,249}$")
+    retention_days: int = Field(default=200, ge=1, le=36_500)
+    stall_seconds_max: float = Field(default=300.0, ge=10.0)
 
 
 class WarehouseSettings(Group):
