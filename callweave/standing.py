@@ -213,6 +213,18 @@ def ask_readiness(entry: RoleEntry) -> tuple[bool, str | None]:
     return answer["ready"], answer["reason"] or answer.get("degraded")
 
 
+def ask_liveness(entry: RoleEntry) -> tuple[bool | None, str | None]:
+    """Whether a role is live, and if not, why; None where it does not answer at all."""
+    try:
+        with _direct.open(f"{entry.admin_url}/health/live", timeout=5) as response:
+            answer = json.load(response)
+    except urllib.error.HTTPError as exc:
+        answer = json.load(exc)
+    except OSError as exc:
+        return None, f"its admin port does not answer: {exc}"
+    return answer["live"], answer["reason"]
+
+
 def _freshness(loader: RoleEntry | None) -> dict[str, float | None]:
     if loader is None or loader.admin_url is None:
         return {}

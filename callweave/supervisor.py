@@ -27,7 +27,7 @@ from callweave.child import die_with_parent
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import MisconfiguredError, Settings
 from callweave.spool_standing import spool_standing
-from callweave.standing import Pending, ask_readiness, wait_for_warehouse
+from callweave.standing import Pending, ask_liveness, ask_readiness, wait_for_warehouse
 from callweave.topics import apply_topics
 from sinks.warehouse import open_sink
 from streams.engine.halt import ExitStatus
@@ -46,6 +46,8 @@ STEADY_SECONDS = 60.0
 
 MISCONFIGURED_STATUS = 2
 BROKER_LOOK_SECONDS = 1.0
+LIVENESS_LOOK_SECONDS = 5.0
+LIVENESS_GRACE_SECONDS = 10.0
 FETCH_STEPS = 4
 
 
@@ -102,7 +104,7 @@ class Supervisor:
                 # Pushes are welcome while Kafka is away: the receiver spools them.
                 if not await self._topics_are_there(meanwhile=lambda: begin("receiver")):
                     return await self._stop_without_kafka()
-                begin(*(role for role in ROLES if role not in begun))
+                begin(*(role for role in self._roles if role not in begun))
                 await self._stopping.wait()
                 tasks[0].cancel()
                 return await self._drain()
@@ -181,7 +183,9 @@ class Supervisor:
         while not self._stopping.is_set():
             started_at = time.monotonic()
             child.process = await self._start(child.role)
+            asking = asyncio.create_task(self._end_when_not_live(child, child.process))
             status = await child.process.wait()
+            asking.cancel()
             if self._stopping.is_set():
                 return
             if status == MISCONFIGURED_STATUS and not self._is_announced:
@@ -197,6 +201,23 @@ class Supervisor:
             pause = BACK_OFF_SECONDS[min(child.failures, len(BACK_OFF_SECONDS) - 1)]
             self._say(f"the {child.role} ended with status {status}; starting it again in {pause:g} s")
             await asyncio.sleep(pause)
+
+    async def _end_when_not_live(self, child: Child, process: asyncio.subprocess.Process) -> None:
+        """End a role that says that it is stuck, or that has not answered for as long as a stall may last."""
+        silent_since: float | None = None
+        while not self._stopping.is_set():
+            await asyncio.sleep(LIVENESS_LOOK_SECONDS)
+            entry = self._runtime.roles().get(child.role)
+            if entry is None or entry.pid != process.pid or entry.admin_url is None:
+                continue  # not serving yet
+            is_live, reason = await asyncio.to_thread(ask_liveness, entry)
+            now = time.monotonic()
+            silent_since = (silent_since or now) if is_live is None else None
+            is_silent = silent_since is not None and now - silent_since >= self._settings.worker.stall_seconds_max
+            if is_live is False or is_silent:
+                self._say(f"the {child.role} is not live, ending it: {reason}")
+                await self._end(child.role, LIVENESS_GRACE_SECONDS)
+                return
 
     async def _start(self, role: str) -> asyncio.subprocess.Process:
         command = [sys.executable, "-m", "callweave", role, "--supervised", "--data", str(self._settings.data_dir)]

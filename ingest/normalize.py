@@ -97,6 +97,11 @@ def too_large(push: ReceivedPush, *, bytes_count: int, bytes_max: int) -> DeadLe
     return _letter(push, _Useless(Reason.PUSH_TOO_LARGE, detail), bytes_count)
 
 
+def foreign(push: ReceivedPush, why: str) -> DeadLetter:
+    """The letter of a push whose body names an account that its sender may not push for."""
+    return _letter(push, _Useless(Reason.FOREIGN_APP, why))
+
+
 def _decoded(push: ReceivedPush, body_bytes_max: int, limits: DoorLimits) -> dict[str, Any] | _Useless:
     body = open_body(push.raw, push.content_encoding, bytes_max=body_bytes_max)
     if isinstance(body, Unopened):

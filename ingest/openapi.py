@@ -3,10 +3,12 @@
 The rule: it says what this receiver does as it is set up, and the fuzzing of the door (`tests/faults`) holds it to it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 
+from ingest.access import Credentials
 from ingest.receiver import ReceiverOptions
 
 OPENAPI_PATH = "/openapi.json"
@@ -17,15 +19,16 @@ _ALWAYS = {
     " push was of no use and became a dead letter; pushing it again would not help.",
     "400": "Malformed HTTP, or the body did not arrive whole.",
     "401": "Not authentic; the header WWW-Authenticate says what is asked for.",
+    "429": "Not authentic, and too often so from one source; right credentials always pass.",
     "408": "The headers or the body did not arrive in time.",
     "413": "Larger than the limit; its beginning and its length are a dead letter.",
     "503": "Could be stored nowhere, or the door is too busy: push it again.",
 }
 
 
-def openapi_route(options: ReceiverOptions) -> web.RouteDef:
+def openapi_route(options: ReceiverOptions, asked: Sequence[Credentials] = ()) -> web.RouteDef:
     """The route for the admin port."""
-    document = openapi_document(options)
+    document = openapi_document(options, asked)
 
     async def answer(_request: web.Request) -> web.Response:
         return web.json_response(document)
@@ -33,8 +36,8 @@ def openapi_route(options: ReceiverOptions) -> web.RouteDef:
     return web.get(OPENAPI_PATH, answer)
 
 
-def openapi_document(options: ReceiverOptions) -> dict[str, Any]:
-    """The document of a receiver with these options."""
+def openapi_document(options: ReceiverOptions, asked: Sequence[Credentials] = ()) -> dict[str, Any]:
+    """The document of a receiver with these options, which asks each sender for his credentials."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -43,7 +46,7 @@ def openapi_document(options: ReceiverOptions) -> dict[str, Any]:
             "description": "Takes the data pushes of Tencent Cloud Contact Center. Every answer is JSON. ErrCode 0"
             " means that the push is durable; any other asks TCCC to push again. Any other path is answered 404.",
         },
-        "paths": {options.path: {"post": _push(options)}},
+        "paths": {options.path: {"post": _push(options, asked)}},
         "components": {
             "schemas": {
                 "Answer": {
@@ -53,13 +56,12 @@ def openapi_document(options: ReceiverOptions) -> dict[str, Any]:
                     "additionalProperties": False,
                 }
             },
-            "securitySchemes": _schemes(options),
+            "securitySchemes": _schemes(asked),
         },
     }
 
 
-def _push(options: ReceiverOptions) -> dict[str, Any]:
-    schemes = _schemes(options)
+def _push(options: ReceiverOptions, asked: Sequence[Credentials]) -> dict[str, Any]:
     return {
         "operationId": "push",
         "summary": "One push",
@@ -90,7 +92,7 @@ def _push(options: ReceiverOptions) -> dict[str, Any]:
             "500": _response("500", "A fault of the receiver; the push was not stored."),
         },
         # All of them are asked for.
-        "security": [{name: [] for name in schemes}] if schemes else [],
+        "security": [dict.fromkeys(_schemes([one]), ()) for one in asked if _schemes([one])],
     }
 
 
@@ -104,10 +106,12 @@ def _response(status: str, meaning: str) -> dict[str, Any]:
     return response
 
 
-def _schemes(options: ReceiverOptions) -> dict[str, Any]:
+def _schemes(asked: Sequence[Credentials]) -> dict[str, Any]:
     schemes: dict[str, Any] = {}
-    if options.auth == "basic":
+    if any(one.auth == "basic" for one in asked):
         schemes["basic"] = {"type": "http", "scheme": "basic"}
-    if options.url_token:
+    if any(one.auth == "oauth2" for one in asked):
+        schemes["bearer"] = {"type": "http", "scheme": "bearer"}
+    if any(one.url_token for one in asked):
         schemes["url_token"] = {"type": "apiKey", "in": "query", "name": "token"}
     return schemes

@@ -28,6 +28,7 @@ async def hosted(  # noqa: PLR0913  (what a role says of itself, and how it is h
     *,
     supervised: bool,
     degraded_because: Callable[[], str | None] = lambda: None,
+    not_live_because: Callable[[], str | None] = lambda: None,
     routes: Iterable[web.AbstractRouteDef] = (),
     token: str | None = None,
 ) -> AsyncIterator[Callable[..., None]]:
@@ -36,6 +37,7 @@ async def hosted(  # noqa: PLR0913  (what a role says of itself, and how it is h
         settings.admin,
         not_ready_because=not_ready_because,
         degraded_because=degraded_because,
+        not_live_because=not_live_because,
         routes=routes,
         takes_next_free_port=supervised,
     )

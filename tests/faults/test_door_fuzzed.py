@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,9 +11,11 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from prometheus_client import CollectorRegistry
 
-from ingest.metrics import ReceiverMetrics
+from ingest.access import Credentials, authenticator_of
+from ingest.guard import Access
 from ingest.openapi import openapi_document
-from ingest.receiver import Door, Receiver, ReceiverOptions
+from ingest.receiver import Receiver, ReceiverOptions
+from tests.support.door import a_door
 from tests.support.push_log import MemoryPushLog
 
 EXAMPLES = 150
@@ -24,13 +25,14 @@ AUTH: dict[str, Any] = {"auth": "basic", "username": "tccc", "password": "correc
 @contextmanager
 def a_receiver(**options: Any) -> Iterator[tuple[str, ReceiverOptions]]:
     """A receiver in a thread of its own; its address without the path."""
-    chosen = ReceiverOptions(port=0, body_bytes_max=4096, **options)
+    credentials = Credentials(**options)
+    chosen = ReceiverOptions(port=0, body_bytes_max=4096)
     started: list[Any] = []
     ready = threading.Event()
 
     async def serve() -> None:
-        metrics = ReceiverMetrics(CollectorRegistry())
-        door = Door(chosen, chosen.authenticator(), MemoryPushLog(), lambda: datetime.now(UTC), metrics)
+        access = Access(authenticator_of(credentials), failed_attempts_per_minute_max=1_000_000)
+        door = a_door(MemoryPushLog(), CollectorRegistry(), options=chosen, access=access)
         receiver = Receiver(door)
         await receiver.start()
         stop = asyncio.Event()
@@ -89,9 +91,9 @@ def test_every_answer_to_a_stranger_is_as_the_document_says() -> None:
 
 
 def test_the_document_names_what_is_asked_for() -> None:
-    document = openapi_document(ReceiverOptions(path="/p", **AUTH))
+    document = openapi_document(ReceiverOptions(path="/p"), [Credentials(**AUTH)])
 
-    assert document["paths"]["/p"]["post"]["security"] == [{"basic": [], "url_token": []}]
+    assert document["paths"]["/p"]["post"]["security"] == [{"basic": (), "url_token": ()}]
     assert openapi_document(ReceiverOptions())["paths"]["/tccc/push"]["post"]["security"] == []
     assert "correct" not in str(document)
     assert "t0ken" not in str(document)

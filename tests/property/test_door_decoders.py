@@ -14,14 +14,14 @@ from ingest.auth import BasicAuthenticator, Presented, Refused
 from ingest.body import Unopened, open_body
 from ingest.headers import blanked, without_credentials
 from ingest.limits import DoorLimits
-from ingest.metrics import ReceiverMetrics
 from ingest.push_log import LogEntry
 from ingest.query import read_query
-from ingest.receiver import Door, Receiver, ReceiverOptions
+from ingest.receiver import Receiver, ReceiverOptions
 from ingest.shape import is_too_deep, is_too_wide
 from ingest.spool_entry import to_entry, to_row
 from ingest.spool_file import StoredRow
 from schemas import jsontext
+from tests.support.door import a_door
 from tests.support.push_log import MemoryPushLog
 from tests.support.spool import RECEIVED_AT, an_entry
 
@@ -162,7 +162,7 @@ async def _knock(connections: list[bytes]) -> None:
     registry = CollectorRegistry()
     options = ReceiverOptions(port=0, body_seconds_max=0.05, limits=DoorLimits(header_seconds_max=0.05))
     log = MemoryPushLog()
-    receiver = Receiver(Door(options, options.authenticator(), log, lambda: RECEIVED_AT, ReceiverMetrics(registry)))
+    receiver = Receiver(a_door(log, registry, options=options, clock=lambda: RECEIVED_AT))
     await receiver.start()
     port = int(receiver.url.split(":")[2].partition("/")[0])
 
