@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 
 from aiokafka.errors import KafkaError
 
+from callweave.accounts import api_accounts
 from callweave.kafka import admin_client, client_options
 from callweave.reading import open_questions
+from callweave.reconciling import probe
 from callweave.roles.receiver import access_of
 from callweave.settings import MisconfiguredError, ReceiverSettings, Settings
 from callweave.spool_standing import spool_standing
@@ -39,7 +41,7 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Run every check; none of them changes anything."""
-    return [_guarded(check, settings) for check in _CHECKS] + list(_running(settings))
+    return [_guarded(check, settings) for check in _CHECKS] + [*_api(settings), *_running(settings)]
 
 
 def _guarded(check: Callable[[Settings], Finding], settings: Settings) -> Finding:
@@ -205,6 +207,17 @@ def _encryption(settings: Settings) -> Finding:
     if warning is not None:
         return Finding("encryption", False, warning)
     return Finding("encryption", True, f"HTTPS; the certificate is good until {pair.expires_at:%Y-%m-%d}")
+
+
+def _api(settings: Settings) -> Iterator[Finding]:
+    """TCCC's API, for each application that reconcile reads."""
+    if not api_accounts(settings):
+        return
+    for finding in probe(settings):
+        ahead = finding.clock_ahead_seconds
+        clock = "" if ahead is None else f", this clock differs from its by {ahead:+.0f} s"
+        works = f"SdkAppId {finding.sdk_app_id}: answers{clock}"
+        yield Finding("api", finding.problem is None, finding.problem or works)
 
 
 def _running(settings: Settings) -> Iterator[Finding]:

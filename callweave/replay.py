@@ -106,6 +106,8 @@ def plan(seen: SeenLetter, *, body_bytes_max: int) -> Replay:
     letter = seen.letter
     if letter.is_cut:
         return _failing(seen, f"only the first {len(letter.raw)} of its {letter.raw_bytes_count} bytes were kept")
+    if letter.stage is Stage.RECONCILE:
+        return _failing(seen, "TCCC's API said it and no push did: `callweave reconcile --session` asks it again")
     if letter.stage is Stage.LOAD:
         return _loading(seen)
     event = _event_in(letter) if letter.stage is Stage.ABSORB else None

@@ -18,6 +18,7 @@ from callweave.letters import (
 from callweave.replay import Deed, allowed, judge, plan
 from callweave.settings import MisconfiguredError, Settings
 from ingest.normalize import ReceivedPush, normalize
+from ingest.reconcile.rows import row_events
 from schemas.dead_letter import DeadLetter, Reason, ReplayOutcome, Stage, decode_letter
 from schemas.events import NormalizedEvent
 from streams.core.fold import fold
@@ -109,6 +110,15 @@ def test_what_is_still_useless_fails_again_and_says_why() -> None:
     assert (found.deed, found.failed) == (Deed.NOTHING, True)
     assert found.outcome_text == "FAILED_AGAIN: UNKEYABLE: no usable SessionId: it must be a filled text or a number"
     assert found.would().startswith("would fail again: UNKEYABLE")
+
+
+def test_what_the_api_said_is_never_replayed_as_a_push() -> None:
+    row = {"SessionId": "s-1", "StartTimestamp": "never"}
+    said = row_events(row, sdk_app_id=1400000001, asked_at=RECEIVED_AT, absent_after=timedelta(hours=24))
+    found = plan(seen(said.letters[0]), body_bytes_max=LIMIT)
+
+    assert (found.event, found.failed) == (None, True)
+    assert "`callweave reconcile --session` asks it again" in found.detail
 
 
 def test_a_field_that_no_warehouse_holds_fails_again_beside_its_row() -> None:
