@@ -22,9 +22,11 @@ from schemas.events import RAW_HEADER, NormalizedEvent, NotAnEventError, decode_
 from streams import metrics
 from streams.core.fold import fold, record_of_stored, restore
 from streams.engine.consumer import SafeTransport
+from streams.engine.fence import SessionFence
 from streams.engine.guard import ContiguityGuard
 from streams.engine.halt import exit_for_restart, halt
 from streams.engine.monitor import QuietMonitor
+from streams.engine.positions import by_partition
 from streams.engine.recovery import SafeTableManager
 from streams.engine.table import SEND_SECONDS_MAX, Entry, SessionTable
 
@@ -35,6 +37,9 @@ BATCH_EVENTS_MAX = 500
 BATCH_WITHIN_SECONDS = 0.05
 BATCH_STUCK_SECONDS = 5.0
 """A batch that waits longer for its acknowledgement makes the worker not ready."""
+SESSION_SECONDS = 10.0
+"""A worker that the group has not heard of for so long has lost its partitions."""
+HEARTBEAT_SECONDS = 3.0
 UNUSABLE_IN_A_ROW_MAX = 1000
 """This many unusable events one after another are no bad luck: a bad deploy must not route everything to the bin."""
 
@@ -105,8 +110,8 @@ def build_worker(options: WorkerOptions) -> Worker:
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=options.instance_id,
         consumer_max_fetch_size=4 * MIB,
-        broker_session_timeout=10.0,
-        broker_heartbeat_interval=3.0,
+        broker_session_timeout=SESSION_SECONDS,
+        broker_heartbeat_interval=HEARTBEAT_SECONDS,
         broker_rebalance_timeout=30.0,
         broker_commit_interval=0.5,
         producer_acks=-1,
@@ -119,6 +124,7 @@ def build_worker(options: WorkerOptions) -> Worker:
         Monitor=QuietMonitor,
     )
     app.guard = ContiguityGuard()
+    fence = SessionFence(SESSION_SECONDS, HEARTBEAT_SECONDS)
     app.transport = SafeTransport(app.conf.broker_consumer, app)
     sources = app.topic(
         *[topic.name(options.topic_prefix) for topic in topics.EVENT_TOPICS],
@@ -149,6 +155,7 @@ def build_worker(options: WorkerOptions) -> Worker:
         options=ROCKSDB_OPTIONS.copy() if options.store == "rocksdb" else None,
         restore=restore,
         record_of_stored=record_of_stored,
+        fence=fence,
     )
     app.tables.add(table)
     worker = Worker(app=app, table=table, options=options)
@@ -166,6 +173,7 @@ def build_worker(options: WorkerOptions) -> Worker:
     async def start_background() -> None:
         for service in worker.background:
             await service()
+        await fence.keep()
 
     return worker
 
@@ -210,7 +218,8 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
         if folded.record is not None and folded.stored is not None:
             entries.append(Entry(partition, key, folded.record, folded.stored))
     await _publish_letters(worker, letters)
-    await worker.table.write(entries)
+    touched = {event.message.partition for event in admitted}
+    await worker.table.write(entries, by_partition(worker.app.guard.positions(), touched))
     metrics.SESSIONS_PUBLISHED.inc(len(entries))
     metrics.BATCH_SECONDS.observe(time.monotonic() - worker.busy_since)
     worker.busy_since = None
