@@ -65,9 +65,18 @@ class WorkerOptions:
 
 
 class SafeApp(faust.App):
-    """Faust's app, with the guard that recovery and the agent share."""
+    """Faust's app, with the guard that recovery and the agent share, and what runs beside them from the first moment.
+
+    Faust starts an `@app.task` only after restoring; a worker that restores must be able to say that it is not ready.
+    """
 
     guard: ContiguityGuard
+    beside: Callable[[], Awaitable[None]]
+
+    async def on_start(self) -> None:
+        """Called by Faust before it connects to anything."""
+        await super().on_start()
+        self.add_future(self.beside())
 
 
 @dataclass(slots=True)
@@ -169,12 +178,12 @@ def build_worker(options: WorkerOptions) -> Worker:
                 log.exception("batch_failed")
                 exit_for_restart("a batch failed", problem=repr(exc))
 
-    @app.task  # type: ignore[untyped-decorator]  # Faust types no decorators
-    async def start_background() -> None:
+    async def beside() -> None:
         for service in worker.background:
             await service()
         await fence.keep()
 
+    app.beside = beside
     return worker
 
 
