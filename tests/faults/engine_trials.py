@@ -22,7 +22,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from callweave.broker.local import LocalBroker
 from tests.faults.audit import Audit, audit, keep_evidence
 from tests.faults.trial import FAULTS, NoProgressError, Trial, TrialBroker
 
@@ -174,7 +173,7 @@ def write_summary(results: Path, page: Path) -> None:
     page.write_text(before + TABLE_BEGINS + summary(read_results(results)) + TABLE_ENDS + after)
 
 
-def campaign(arguments: argparse.Namespace, broker: LocalBroker, base: Path) -> int:
+def campaign(arguments: argparse.Namespace, broker: TrialBroker, base: Path) -> int:
     """Trials until there are enough of each fault, round by round; 1 at the first of ours that is not clean."""
     code = code_of(arguments.worker)
     asked = (code, arguments.worker, arguments.store)

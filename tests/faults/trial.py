@@ -59,6 +59,9 @@ Ledger = dict[bytes, set[str]]
 class TrialBroker(LocalBroker):
     """Kafka whose log cleaner looks for work five times a second instead of every 15 seconds."""
 
+    restarting = asyncio.Lock()
+    """Trials that run side by side restart it one after the other."""
+
     @override
     def _write_server_properties(self, port: int) -> None:
         super()._write_server_properties(port)
@@ -87,8 +90,8 @@ class Progress:
         return self.samples[-1][1] if self.samples else 0
 
     def resumed_after(self, moment: float) -> float:
-        """Seconds from a moment until the next progress; 0 when all was done by then."""
-        return next((at - moment for at, _ in self.samples if at > moment), 0.0)
+        """Seconds from a moment until the next progress; 0 when there was no such moment, or all was done by then."""
+        return next((at - moment for at, _ in self.samples if moment and at > moment), 0.0)
 
     def longest_stall(self) -> float:
         """The longest time between two samples, from the first progress on."""
@@ -104,7 +107,7 @@ class Trial:
     seed: int
     worker: str
     store: str
-    broker: LocalBroker
+    broker: TrialBroker
     folder: Path
     sessions: int
     workers: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -307,10 +310,11 @@ async def third_worker(trial: Trial) -> None:
 async def broker_restart(trial: Trial) -> None:
     """Kafka is stopped, or killed, and comes back on its port."""
     trial.detail = trial.chance.choice(["stopped", "killed"])
-    if trial.detail == "killed":
-        os.kill(trial.broker.pid, signal.SIGKILL)
-    await asyncio.to_thread(trial.broker.stop)
-    await asyncio.to_thread(trial.broker.start)
+    async with trial.broker.restarting:
+        if trial.detail == "killed":
+            os.kill(trial.broker.pid, signal.SIGKILL)
+        await asyncio.to_thread(trial.broker.stop)
+        await asyncio.to_thread(trial.broker.start)
 
 
 async def failed_sends(trial: Trial) -> None:
