@@ -1,7 +1,6 @@
 """Each fault of `make chaos-engine` twice, with a small load: the campaign in `docs/engine-trials.md`, in short.
 
-Both trials of a fault run side by side on one broker of their own, one on each store; a broker that is restarted is
-restarted under both, twice.
+Both trials of a fault run side by side on one broker of their own, one on each store.
 """
 
 import asyncio
