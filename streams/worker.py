@@ -78,6 +78,10 @@ class SafeApp(faust.App):
         await super().on_start()
         self.add_future(self.beside())
 
+    def _crash(self, reason: BaseException) -> None:
+        """Called by mode on every service of the tree when one crashes; Faust would stop in order, and commit."""
+        exit_for_restart("a service of Faust crashed", problem=repr(reason))
+
 
 @dataclass(slots=True)
 class Worker:

@@ -29,8 +29,8 @@ def store_key(partition: int) -> bytes:
 
 
 def is_session_key(key: bytes) -> bool:
-    """Whether a key of the store is a session's, and not one of the engine's own."""
-    return not key.startswith((b"\0", b"__faust\0"))
+    """Whether a key of the store is a session's (it begins with its SdkAppId), and not one of the engine's own."""
+    return key[:1].isdigit()
 
 
 def encode_positions(positions: Positions) -> bytes:

@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery, ServiceStopped
 from faust.types import TP
@@ -64,10 +65,15 @@ class OrderedRecovery(Recovery):
         """`faust/tables/recovery.py` `_wait` takes a time-out for "the service was stopped".
 
         Its loop then ends, quietly and for good: a broker that is away for `broker_request_timeout` seconds while we
-        restore leaves a worker that never becomes ready. A fresh start asks again.
+        restore leaves a worker that never becomes ready. A fresh start asks again; also after any other answer of Kafka
+        than "not assigned any more", which Faust takes for a rebalance.
         """
         try:
             await super()._wait(coro, timeout=timeout)
+        except IllegalStateError:
+            raise
+        except KafkaError as exc:
+            exit_for_restart("Kafka failed while restoring", problem=repr(exc))
         except ServiceStopped:
             if not self.should_stop:
                 exit_for_restart("Kafka did not answer in time while restoring", seconds=timeout)

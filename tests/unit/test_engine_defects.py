@@ -14,6 +14,7 @@ from weakref import WeakSet
 
 import faust
 import pytest
+from aiokafka.errors import IllegalStateError, RequestTimedOutError
 from faust.tables.recovery import Recovery, ServiceStopped
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.producer import ProducerBuffer
@@ -142,6 +143,31 @@ async def test_upstream_takes_a_broker_that_does_not_answer_for_a_stop_and_never
 async def test_ours_starts_anew_when_the_broker_does_not_answer_while_restoring(exits: list[int]) -> None:
     with pytest.raises(ProcessGoneError):
         await a_recovery(OrderedRecovery, [])._wait(asyncio.sleep(5), timeout=0.01)
+    assert exits == [ExitStatus.RESTART]
+
+
+async def test_ours_starts_anew_when_kafka_fails_while_restoring(exits: list[int]) -> None:
+    async def fails() -> None:
+        raise RequestTimedOutError
+
+    with pytest.raises(ProcessGoneError):
+        await a_recovery(OrderedRecovery, [])._wait(fails(), timeout=5)
+    assert exits == [ExitStatus.RESTART]
+
+
+async def test_a_partition_that_is_not_ours_any_more_is_a_rebalance_and_no_failure(exits: list[int]) -> None:
+    async def fails() -> None:
+        raise IllegalStateError
+
+    with pytest.raises(IllegalStateError):
+        await a_recovery(OrderedRecovery, [])._wait(fails(), timeout=5)
+    assert exits == []
+
+
+async def test_a_crash_of_any_service_ends_the_process_before_faust_stops_and_commits(exits: list[int]) -> None:
+    app = offline_worker("memory").app
+    with pytest.raises(ProcessGoneError):
+        await app.tables.crash(ZeroDivisionError())
     assert exits == [ExitStatus.RESTART]
 
 
