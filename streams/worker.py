@@ -5,6 +5,7 @@ acknowledged, or the end of the process with offsets uncommitted. The datum goes
 """
 
 import asyncio
+import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from streams.core.fold import fold, record_of_stored, restore
 from streams.engine.consumer import SafeTransport
 from streams.engine.fence import SessionFence
 from streams.engine.guard import ContiguityGuard
-from streams.engine.halt import exit_for_restart, halt
+from streams.engine.halt import exit_for_restart, halt, leave_when_stopping_hangs
 from streams.engine.monitor import QuietMonitor
 from streams.engine.positions import by_partition
 from streams.engine.recovery import SafeTableManager
@@ -40,6 +41,8 @@ BATCH_STUCK_SECONDS = 5.0
 SESSION_SECONDS = 10.0
 """A worker that the group has not heard of for so long has lost its partitions."""
 HEARTBEAT_SECONDS = 3.0
+STOP_SECONDS_MAX = 12.0
+"""An orderly stop takes a second or two; whoever waits for us gets an end all the same."""
 UNUSABLE_IN_A_ROW_MAX = 1000
 """This many unusable events one after another are no bad luck: a bad deploy must not route everything to the bin."""
 
@@ -264,9 +267,18 @@ def _letter(worker: Worker, event: EventT[Any], reason: Reason, detail: str) -> 
     )
 
 
+class PromptWorker(faust.Worker):
+    """Faust's program, which ends soon when it is told to."""
+
+    def _schedule_shutdown(self, signal: signal.Signals) -> None:
+        """Called by mode's handlers of SIGTERM and SIGINT."""
+        leave_when_stopping_hangs(STOP_SECONDS_MAX)
+        super()._schedule_shutdown(signal)
+
+
 def run_worker(worker: Worker) -> int:
     """Run until SIGTERM or SIGINT; the exit status. The loop's policy must be set before."""
-    runner = faust.Worker(
+    runner = PromptWorker(
         worker.app,
         quiet=True,
         redirect_stdouts=False,

@@ -5,6 +5,7 @@ day upstream's half fails. Row numbers are those of the table in `docs/upstream/
 """
 
 import asyncio
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -513,3 +514,21 @@ def a_table_that_sends(*, lands_at: int = 11, error: Exception | None = None) ->
 def test_row_12_a_message_in_flight_is_awaited_at_the_end(tmp_path: Path) -> None:
     """Provoking it takes a SIGTERM between a message and its ack; the trials do. The setting must stay."""
     assert offline_worker("memory", tmp_path).app.conf.stream_wait_empty is True
+
+
+def test_a_stop_that_hangs_is_cut_short_and_says_where_it_stood(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gone = threading.Event()
+    statuses: list[int] = []
+
+    def leave(status: int) -> None:
+        statuses.append(status)
+        gone.set()
+
+    monkeypatch.setattr(halt.os, "_exit", leave)
+    monkeypatch.setattr(halt.logging, "shutdown", lambda: None)
+    halt.leave_when_stopping_hangs(0.01)
+    assert gone.wait(10)
+    assert statuses == [0]
+    assert "test_a_stop_that_hangs" in capfd.readouterr().err
