@@ -20,6 +20,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from schemas.breaker import BreakerLimits
+
 ENV_PREFIX = "CALLWEAVE_"
 MIB = 1024 * 1024
 # Read elsewhere, before or beside the settings.
@@ -97,6 +99,19 @@ class WarehouseSettings(Group):
     snapshot_seconds: float = Field(default=300.0, ge=0)
 
 
+class DeadLettersSettings(Group):
+    """When worker and loader stop instead of writing letters about everything (`schemas.breaker`)."""
+
+    in_a_row_max: int = Field(default=1_000, ge=1)
+    percent_max: float = Field(default=50, gt=0, le=100)
+    window_records: int = Field(default=10_000, ge=10, le=1_000_000)
+
+    @property
+    def limits(self) -> BreakerLimits:
+        """As the roles take them."""
+        return BreakerLimits(self.in_a_row_max, self.percent_max, self.window_records)
+
+
 class AdminSettings(Group):
     """Health and metrics; never on the public port."""
 
@@ -131,6 +146,7 @@ class Settings(BaseSettings):
     receiver: ReceiverSettings = ReceiverSettings()
     worker: WorkerSettings = WorkerSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
+    dead_letters: DeadLettersSettings = DeadLettersSettings()
     admin: AdminSettings = AdminSettings()
     broker: BrokerSettings = BrokerSettings()
     log: LogSettings = LogSettings()

@@ -5,6 +5,7 @@ acknowledged, or the end of the process with offsets uncommitted. The datum goes
 """
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,8 +19,9 @@ import structlog
 from faust.types import EventT
 
 from schemas import topics
+from schemas.breaker import Breaker, BreakerLimits
 from schemas.dead_letter import DeadLetter, Reason, Stage
-from schemas.events import RAW_HEADER, NormalizedEvent, NotAnEventError, decode_event
+from schemas.events import PUSH_ID_HEADER, RAW_HEADER, NormalizedEvent, NotAnEventError, Source, decode_event
 from streams import metrics
 from streams.core.fold import fold, record_of_stored, restore
 from streams.engine.consumer import SafeTransport
@@ -43,8 +45,7 @@ SESSION_SECONDS = 10.0
 HEARTBEAT_SECONDS = 3.0
 STOP_SECONDS_MAX = 12.0
 """An orderly stop takes a second or two; whoever waits for us gets an end all the same."""
-UNUSABLE_IN_A_ROW_MAX = 1000
-"""This many unusable events one after another are no bad luck: a bad deploy must not route everything to the bin."""
+LAST_COMMIT_SECONDS_MAX = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class WorkerOptions:
     store: str = "rocksdb"
     credentials: Any = None
     group_suffix: str = "worker"
+    breaker: BreakerLimits = field(default_factory=BreakerLimits)
 
     @property
     def group_id(self) -> str:
@@ -83,7 +85,7 @@ class SafeApp(faust.App):
 
     def _crash(self, reason: BaseException) -> None:
         """Called by mode on every service of the tree when one crashes; Faust would stop in order, and commit."""
-        exit_for_restart("a service of Faust crashed", problem=repr(reason))
+        exit_for_restart("a service of Faust crashed", problem=type(reason).__name__)
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ class Worker:
     app: SafeApp
     table: SessionTable
     options: WorkerOptions
-    unusable_in_a_row: int = 0
+    breaker: Breaker
     busy_since: float | None = None
     background: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
@@ -174,7 +176,7 @@ def build_worker(options: WorkerOptions) -> Worker:
         fence=fence,
     )
     app.tables.add(table)
-    worker = Worker(app=app, table=table, options=options)
+    worker = Worker(app=app, table=table, options=options, breaker=Breaker(options.breaker))
 
     @app.agent(sources, concurrency=1, name=f"{options.group_id}.sessions")
     async def sessions(stream: Any) -> None:
@@ -183,7 +185,7 @@ def build_worker(options: WorkerOptions) -> Worker:
                 await absorb_batch(worker, events)
             except BaseException as exc:
                 log.exception("batch_failed")
-                exit_for_restart("a batch failed", problem=repr(exc))
+                exit_for_restart("a batch failed", problem=type(exc).__name__)
 
     async def beside() -> None:
         for service in worker.background:
@@ -209,17 +211,15 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
     admitted = worker.app.guard.admit(events, worker.app.consumer_generation_id)
     usable: dict[tuple[int, bytes], list[tuple[EventT[Any], NormalizedEvent]]] = {}
     letters: list[DeadLetter] = []
+    without_row: set[int] = set()
     for event in admitted:
         try:
             decoded = decode_event(event.message.key, event.message.value)
         except NotAnEventError as exc:
             letters.append(_letter(worker, event, Reason.UNDECODABLE, str(exc)))
-            worker.unusable_in_a_row += 1
+            without_row.add(id(event))
             continue
-        worker.unusable_in_a_row = 0
         usable.setdefault((event.message.partition, decoded.key), []).append((event, decoded))
-    if worker.unusable_in_a_row >= UNUSABLE_IN_A_ROW_MAX:
-        halt("too many unusable events in a row: is something else writing to our topics?")
     entries: list[Entry] = []
     for (partition, key), pairs in usable.items():
         folded = fold(key, worker.table.stored(partition, key), [decoded for _, decoded in pairs])
@@ -227,18 +227,33 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
             metrics.EVENTS_ABSORBED.labels(outcome.value).inc()
         refused = {id(decoded) for decoded in folded.refused}
         letters += [
-            _letter(worker, event, Reason.BOUND_EXCEEDED, "the session holds as many reports as it may")
+            _letter(worker, event, Reason.BOUND_EXCEEDED, "the session holds as many reports as it may", decoded)
             for event, decoded in pairs
             if id(decoded) in refused
         ]
+        without_row |= {id(event) for event, decoded in pairs if id(decoded) in refused}
         if folded.record is not None and folded.stored is not None:
             entries.append(Entry(partition, key, folded.record, folded.stored))
+    await _check_breaker(worker, [id(event) in without_row for event in admitted])
     await _publish_letters(worker, letters)
     touched = {event.message.partition for event in admitted}
     await worker.table.write(entries, by_partition(worker.app.guard.positions(), touched))
     metrics.SESSIONS_PUBLISHED.inc(len(entries))
     metrics.BATCH_SECONDS.observe(time.monotonic() - worker.busy_since)
     worker.busy_since = None
+
+
+async def _check_breaker(worker: Worker, without_row: Sequence[bool]) -> None:
+    """Halt instead of writing letters about everything; this batch stays uncommitted."""
+    worker.breaker = worker.breaker.after(without_row)
+    if worker.breaker.tripped is None:
+        return
+    # The batches before this one are done: their offsets go out now, so that their letters are not written twice.
+    with contextlib.suppress(Exception):  # whatever fails here, halting is what matters
+        async with asyncio.timeout(LAST_COMMIT_SECONDS_MAX):
+            await worker.app.consumer.commit()  # returns when the commit that is under way is done, if there is one
+            await worker.app.consumer.commit()
+    halt(worker.breaker.tripped)
 
 
 async def _publish_letters(worker: Worker, letters: list[DeadLetter]) -> None:
@@ -254,7 +269,10 @@ async def _publish_letters(worker: Worker, letters: list[DeadLetter]) -> None:
         metrics.DEAD_LETTERS.labels(letter.reason.value).inc()
 
 
-def _letter(worker: Worker, event: EventT[Any], reason: Reason, detail: str) -> DeadLetter:
+def _letter(
+    worker: Worker, event: EventT[Any], reason: Reason, detail: str, decoded: NormalizedEvent | None = None
+) -> DeadLetter:
+    """A letter with the body as it was pushed, and with what a replay needs to be the same receipt of it."""
     message = event.message
     raw = dict(message.headers or {}).get(RAW_HEADER)
     return DeadLetter.of(
@@ -263,6 +281,8 @@ def _letter(worker: Worker, event: EventT[Any], reason: Reason, detail: str) -> 
         detail,
         raw=(message.value or b"") if raw is None else raw,
         occurred_at=worker.options.now(),
+        received_at=None if decoded is None else decoded.received_at,
+        headers={PUSH_ID_HEADER: decoded.push_id} if decoded is not None and decoded.source is Source.PUSH else None,
         origin=(message.topic, message.partition, message.offset),
     )
 

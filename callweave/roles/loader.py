@@ -30,7 +30,11 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         data_dir=settings.data_dir,
         recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
     )
-    options = LoaderSettings(snapshot_file=settings.snapshot_file, snapshot_seconds=settings.warehouse.snapshot_seconds)
+    options = LoaderSettings(
+        breaker=settings.dead_letters.limits,
+        snapshot_file=settings.snapshot_file,
+        snapshot_seconds=settings.warehouse.snapshot_seconds,
+    )
     loader = Loader.over_kafka(client_options(settings), settings.kafka.topic_prefix, sink, options, registry=REGISTRY)
     token = new_token()
     routes = loader_routes(sink, loader, token)

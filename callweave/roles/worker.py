@@ -29,6 +29,7 @@ def worker_role(settings: Settings, *, supervised: bool) -> int:
             instance_id=settings.worker_instance_id,
             store=settings.worker.store,
             now=utc_now,
+            breaker=settings.dead_letters.limits,
         )
     )
     metrics.READY.set_function(lambda: float(worker.not_ready_because is None))

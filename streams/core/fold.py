@@ -67,7 +67,7 @@ def restore(stored: bytes | None, value: bytes) -> Restored:
         theirs_json = jsontext.decode(value)["state"]
         theirs = state_from_json(theirs_json)
     except (jsontext.NotJsonError, KeyError, TypeError, ValueError, AttributeError) as exc:
-        raise NotASessionRecordError(f"no session record: {exc!r}") from exc
+        raise NotASessionRecordError(f"no session record: {type(exc).__name__}") from exc
     if stored is None:
         return Restored(jsontext.encode(theirs_json), says_more=False)
     mine = _stored_state(stored)

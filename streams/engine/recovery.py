@@ -73,7 +73,7 @@ class OrderedRecovery(Recovery):
         except IllegalStateError:
             raise
         except KafkaError as exc:
-            exit_for_restart("Kafka failed while restoring", problem=repr(exc))
+            exit_for_restart("Kafka failed while restoring", problem=type(exc).__name__)
         except ServiceStopped:
             if not self.should_stop:
                 exit_for_restart("Kafka did not answer in time while restoring", seconds=timeout)

@@ -191,8 +191,8 @@ class SessionTable(Table[bytes, bytes]):
             return {}
         try:
             return decode_positions(raw)
-        except NotPositionsError as exc:
-            log.error("positions_unusable", partition=partition, problem=str(exc))  # read again from the beginning
+        except NotPositionsError:
+            log.error("positions_unusable", partition=partition, action="its sources are read from their beginning")
             return {}
 
     async def _send(self, producer: Any, batch: Any, partition: int) -> asyncio.Future[Any]:
