@@ -18,7 +18,7 @@ export KAFKA
 TRIALS ?= 1
 WORKER ?= callweave
 STORE ?= rocksdb
-.PHONY: help demo test check bench chaos-engine lock golden-update contracts clean
+.PHONY: help demo test check bench bench-restore chaos-engine lock golden-update contracts clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ check: $(STAMP) ## format, lint, types and import contracts: no services, under 
 
 bench: $(STAMP) ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench
+
+bench-restore: $(STAMP) ## measure restoring: cold in bulk beside Faust's own way, and warm (SESSIONS=n)
+	@$(BIN)/python -m bench.restore --sessions $(or $(SESSIONS),20000)
 
 chaos-engine: $(STAMP) ## two workers, a fault in the middle of the load, and what was lost (TRIALS=n WORKER=stock STORE=memory)
 	@$(BIN)/python -m tests.faults.engine_trials --trials $(TRIALS) --worker $(WORKER) --store $(STORE)

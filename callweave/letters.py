@@ -31,6 +31,10 @@ ADVICE: Final[dict[Reason, str]] = {
         "The push names no call (SdkAppId and SessionId), so it can be joined to none: look into the body which call "
         "it could belong to; a replay fails again until a release reads its key."
     ),
+    Reason.FOREIGN_APP: (
+        "Its SdkAppId is not one that its sender may push for: correct the credentials in that account's console, or "
+        "add the SdkAppId (tenants, RECEIVER__SDK_APP_IDS); without tenants a replay then makes it a row."
+    ),
     Reason.PUSH_TOO_LARGE: (
         "Only its beginning was kept, so it cannot be replayed: raise RECEIVER__BODY_BYTES_MAX for the next ones, and "
         "let `callweave reconcile` fetch this call from TCCC's API."

@@ -25,7 +25,7 @@ from ingest.kafka_publisher import KafkaLogOptions
 from ingest.normalize import ReceivedPush, normalize
 from ingest.push_log import LogEntry
 from schemas import jsontext
-from schemas.dead_letter import DeadLetter, ReplayOutcome, Stage
+from schemas.dead_letter import DeadLetter, Reason, ReplayOutcome, Stage
 from schemas.events import TOPIC_OF, NormalizedEvent, NotAnEventError, decode_event, session_key
 from schemas.models import instant_ms, instant_of_ms, instant_text
 from schemas.topics import MESSAGE_BYTES_MAX, SESSIONS
@@ -128,6 +128,19 @@ def plan(seen: SeenLetter, *, body_bytes_max: int) -> Replay:
     return _publishing(seen, normalized.event, defects)
 
 
+def allowed(replay: Replay, settings: Settings) -> Replay:
+    """A replay opens no account that the door would keep shut: what made a letter foreign still counts."""
+    event = replay.event
+    if event is None:
+        return replay
+    known = {app for tenant in settings.tenants for app in tenant.sdk_app_ids} or set(settings.receiver.sdk_app_ids)
+    if known and event.sdk_app_id not in known:
+        return _failing(replay.seen, f"{Reason.FOREIGN_APP}: SdkAppId {event.sdk_app_id} is none of the known ones")
+    if settings.tenants and replay.seen.letter.reason is Reason.FOREIGN_APP:
+        return _failing(replay.seen, f"{Reason.FOREIGN_APP}: it came with the credentials of another account")
+    return replay
+
+
 def judge(replays: Sequence[Replay], stored: dict[bytes, bytes]) -> list[Replay]:
     """What the sessions hold now (their state by key) decides: an event may be known already, or have no room."""
     states = dict(stored)
@@ -160,7 +173,7 @@ async def replay_letters(
     progress: Progress,
 ) -> list[Replay]:
     """Plan, judge and, unless it is a dry run, do it. The order is that of the letters."""
-    planned = [plan(seen, body_bytes_max=settings.receiver.body_bytes_max) for seen in letters]
+    planned = [allowed(plan(seen, body_bytes_max=settings.receiver.body_bytes_max), settings) for seen in letters]
     keys = {replay.event.key for replay in planned if replay.event is not None}
     judged = judge(planned, await _stored_states(settings, keys, progress))
     if dry_run or not judged:

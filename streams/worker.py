@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from schemas.dead_letter import DeadLetter, Reason, Stage
 from schemas.events import PUSH_ID_HEADER, RAW_HEADER, NormalizedEvent, NotAnEventError, Source, decode_event
 from streams import metrics
 from streams.core.fold import fold, record_of_stored, restore
+from streams.core.retirement import Retention
 from streams.engine.consumer import SafeTransport
 from streams.engine.fence import SessionFence
 from streams.engine.guard import ContiguityGuard
@@ -31,7 +33,10 @@ from streams.engine.halt import exit_for_restart, halt, leave_when_stopping_hang
 from streams.engine.monitor import QuietMonitor
 from streams.engine.positions import by_partition
 from streams.engine.recovery import SafeTableManager
+from streams.engine.state_dir import LogIdentity, StateDirectory
+from streams.engine.store import StateStore, seen_entry
 from streams.engine.table import SEND_SECONDS_MAX, Entry, SessionTable
+from streams.retire import Retirement
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +64,8 @@ class WorkerOptions:
     instance_id: str
     now: Callable[[], datetime]
     store: str = "rocksdb"
+    retention_days: int = 200
+    log_identity: Callable[[], Awaitable[LogIdentity]] | None = None
     credentials: Any = None
     group_suffix: str = "worker"
     breaker: BreakerLimits = field(default_factory=BreakerLimits)
@@ -67,6 +74,11 @@ class WorkerOptions:
     def group_id(self) -> str:
         """The consumer group, and Faust's app id."""
         return f"{self.topic_prefix}{self.group_suffix}"
+
+    @property
+    def retention(self) -> Retention:
+        """How long a session is remembered."""
+        return Retention(self.retention_days)
 
 
 class SafeApp(faust.App):
@@ -96,6 +108,8 @@ class Worker:
     table: SessionTable
     options: WorkerOptions
     breaker: Breaker
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Whoever reads the state, publishes, and writes it holds this: a batch, or a slice of retirement."""
     busy_since: float | None = None
     background: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
@@ -107,6 +121,18 @@ class Worker:
         if self.busy_since is not None and time.monotonic() - self.busy_since > BATCH_STUCK_SECONDS:
             return "waiting for Kafka to acknowledge a batch"
         return None
+
+    @property
+    def restoring_remaining(self) -> int | None:
+        """Records of `tccc.sessions` that are still to be absorbed; None while it is not restoring."""
+        recovery = cast("Any", self.app.tables).recovery
+        return max(0, recovery.active_remaining_total()) if self.app.in_recovery else None
+
+    def source_partitions(self) -> set[tuple[str, int]]:
+        """The partitions of the event topics that are this worker's, as far as the guard knows."""
+        return (
+            {(tp.topic, tp.partition) for tp in self.app.guard.positions()} if self.app.tables.actives_ready else set()
+        )
 
 
 def build_worker(options: WorkerOptions) -> Worker:
@@ -123,6 +149,7 @@ def build_worker(options: WorkerOptions) -> Worker:
         topic_allow_declare=False,  # Faust's own creation uses a request that Kafka 4 dropped; `topics apply` creates
         topic_disable_leader=True,
         table_standby_replicas=0,
+        recovery_consistency_check=False,  # `BulkRestore` answers a topic that lost its end
         stream_wait_empty=True,  # row 12 of faust.md: False loses the message in flight on SIGTERM
         stream_buffer_maxsize=4096,
         consumer_auto_offset_reset="earliest",
@@ -174,15 +201,18 @@ def build_worker(options: WorkerOptions) -> Worker:
         restore=restore,
         record_of_stored=record_of_stored,
         fence=fence,
+        open_store=_state_store(options) if options.store == "rocksdb" else None,
     )
     app.tables.add(table)
     worker = Worker(app=app, table=table, options=options, breaker=Breaker(options.breaker))
+    retirement = Retirement(app, table, options.retention, options.now, worker.turn)
 
     @app.agent(sources, concurrency=1, name=f"{options.group_id}.sessions")
     async def sessions(stream: Any) -> None:
         async for events in stream.take_events(BATCH_EVENTS_MAX, within=BATCH_WITHIN_SECONDS):
             try:
-                await absorb_batch(worker, events)
+                async with worker.turn:
+                    await absorb_batch(worker, events)
             except BaseException as exc:
                 log.exception("batch_failed")
                 exit_for_restart("a batch failed", problem=type(exc).__name__)
@@ -193,7 +223,16 @@ def build_worker(options: WorkerOptions) -> Worker:
         await fence.keep()
 
     app.beside = beside
+
+    @app.task  # type: ignore[untyped-decorator]  # Faust types no decorators
+    async def retire() -> None:
+        await retirement.keep()
+
     return worker
+
+
+def _state_store(options: WorkerOptions) -> Callable[..., StateStore]:
+    return partial(StateStore, directory=StateDirectory(options.state_dir), log_identity=options.log_identity)
 
 
 ROCKSDB_OPTIONS: dict[str, Any] = {
@@ -219,6 +258,12 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
             letters.append(_letter(worker, event, Reason.UNDECODABLE, str(exc)))
             without_row.add(id(event))
             continue
+        # The record's own time, so that every reading of the log says the same.
+        published_ms = round(event.message.timestamp * 1000)
+        late = worker.options.retention.too_late(decoded.received_at, published_ms=published_ms)
+        if late is not None:
+            letters.append(_letter(worker, event, Reason.SESSION_RETIRED, late, decoded))
+            continue
         usable.setdefault((event.message.partition, decoded.key), []).append((event, decoded))
     entries: list[Entry] = []
     for (partition, key), pairs in usable.items():
@@ -233,7 +278,8 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
         ]
         without_row |= {id(event) for event, decoded in pairs if id(decoded) in refused}
         if folded.record is not None and folded.stored is not None:
-            entries.append(Entry(partition, key, folded.record, folded.stored))
+            beside = {} if folded.born_ms is None else {seen_entry(folded.born_ms, key): b""}
+            entries.append(Entry(partition, key, folded.record, folded.stored, beside))
     await _check_breaker(worker, [id(event) in without_row for event in admitted])
     await _publish_letters(worker, letters)
     touched = {event.message.partition for event in admitted}

@@ -1,6 +1,7 @@
 """Commands for operators: topics, doctor."""
 
 import asyncio
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -14,6 +15,7 @@ from callweave.cli.common import (
     say,
     settings_of,
 )
+from callweave.settings import Settings
 
 topics_app = typer.Typer(help="The topics on the broker.", no_args_is_help=True)
 
@@ -46,10 +48,20 @@ def topics_check(config: ConfigOption = None, data: DataOption = None, as_json: 
     raise typer.Exit(WRONG if any(finding.problem for finding in findings) else 0)
 
 
-def doctor(config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
+def doctor(
+    config: ConfigOption = None,
+    data: DataOption = None,
+    await_push: Annotated[
+        float | None,
+        typer.Option(min=0.01, metavar="MINUTES", help="Wait for the first push and show what it tells of TCCC."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Check broker, topics, partition counts, warehouse, clock, disk and credentials; exit status 1 on any fault."""
     from callweave.doctor import examine
 
+    if await_push is not None:
+        _show_first_push(settings_of(config, data), await_push, as_json=as_json)
     findings = examine(settings_of(config, data))
     if as_json:
         print_json([{"check": f.check, "ok": f.is_ok, "finding": f.finding} for f in findings])
@@ -58,3 +70,15 @@ def doctor(config: ConfigOption = None, data: DataOption = None, as_json: JsonOp
             mark = "ok   " if finding.is_ok else "FAULT"
             print(f"{mark} {finding.check}: {finding.finding}")
     raise typer.Exit(0 if all(finding.is_ok for finding in findings) else WRONG)
+
+
+def _show_first_push(settings: Settings, minutes: float, *, as_json: bool) -> NoReturn:
+    from callweave.await_push import await_push
+
+    awaited = await_push(settings, minutes * 60, tell=say)
+    if as_json:
+        print_json(awaited.as_json())
+    else:
+        for line in awaited.lines():
+            print(line)
+    raise typer.Exit(WRONG if awaited.push is None else 0)

@@ -11,6 +11,7 @@ from callweave.loader_door import loader_routes
 from callweave.roles.hosting import hosted, set_when_told
 from callweave.runtime import new_token
 from callweave.settings import Settings
+from callweave.stall import StallWatch, watch_loader
 from sinks.halt import HaltError
 from sinks.loader import Loader, LoaderSettings
 from sinks.warehouse import open_sink
@@ -39,9 +40,17 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
     token = new_token()
     routes = loader_routes(sink, loader, token)
     stop = asyncio.Event()
+    watch = StallWatch(settings.worker.stall_seconds_max)
     async with hosted(
-        settings, "loader", lambda: loader.status().reason, supervised=supervised, routes=routes, token=token
+        settings,
+        "loader",
+        lambda: loader.status().reason,
+        supervised=supervised,
+        routes=routes,
+        token=token,
+        not_live_because=watch.stalled_because,
     ):
+        watching = asyncio.create_task(watch_loader(watch, loader.status))
         stopper = asyncio.create_task(set_when_told(stop))
         try:
             await loader.run(stop)
@@ -50,5 +59,6 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
             return ExitStatus.HALTED
         finally:
             stopper.cancel()
+            watching.cancel()
         log.info("loader_stopped")
         return 0

@@ -10,6 +10,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from typing_extensions import override
 
+from streams.engine.bulk_restore import DeliversChangelogDirectly
 from streams.engine.positions import start_offset
 
 log = structlog.get_logger(__name__)
@@ -165,7 +166,9 @@ class AcksOwnGeneration(driver.Consumer):
         return bool(super().ack(message))
 
 
-class SafeConsumer(FrozenFetches, SeeksToPositions, KeepsPaused, AcksOwnGeneration, driver.Consumer):
+class SafeConsumer(
+    DeliversChangelogDirectly, FrozenFetches, SeeksToPositions, KeepsPaused, AcksOwnGeneration, driver.Consumer
+):
     """All answers together."""
 
 

@@ -8,6 +8,7 @@ from faust.tables.recovery import Recovery, ServiceStopped
 from faust.types import TP
 from typing_extensions import override
 
+from streams.engine.bulk_restore import BulkRestore
 from streams.engine.consumer import SafeConsumer
 from streams.engine.guard import ContiguityGuard
 from streams.engine.halt import exit_for_restart
@@ -90,15 +91,19 @@ class OrderedRecovery(Recovery):
         return self.app.consumer_generation_id != generation_id or self.signal_recovery_start.is_set()
 
 
+class SafeRecovery(OrderedRecovery, BulkRestore):
+    """All answers together."""
+
+
 class SafeTableManager(TableManager):
-    """Puts `OrderedRecovery` in the place of Faust's. The app carries the guard (`SafeApp`)."""
+    """Puts `SafeRecovery` in the place of Faust's. The app carries the guard (`SafeApp`)."""
 
     @property
     @override
-    def recovery(self) -> OrderedRecovery:
+    def recovery(self) -> SafeRecovery:
         if self._recovery is None:
-            self._recovery = OrderedRecovery(
+            self._recovery = SafeRecovery(
                 self.app, self, guard=cast("Any", self.app).guard, beacon=self.beacon, loop=self.loop
             )
-        assert isinstance(self._recovery, OrderedRecovery)
+        assert isinstance(self._recovery, SafeRecovery)
         return self._recovery

@@ -15,8 +15,8 @@ from callweave.letters import (
     moment_of,
     text_of,
 )
-from callweave.replay import Deed, judge, plan
-from callweave.settings import MisconfiguredError
+from callweave.replay import Deed, allowed, judge, plan
+from callweave.settings import MisconfiguredError, Settings
 from ingest.normalize import ReceivedPush, normalize
 from schemas.dead_letter import DeadLetter, Reason, ReplayOutcome, Stage, decode_letter
 from schemas.events import NormalizedEvent
@@ -230,3 +230,30 @@ def test_bytes_are_text_only_where_a_terminal_may_show_them() -> None:
         "00000000  1f 8b 41 42 7a 7a 7a 7a 7a 7a 7a 7a 7a 7a 7a 7a  ..ABzzzzzzzzzzzz",
         "00000010  7a 7a                                            zz",
     ]
+
+
+TWO_TENANTS = [{"name": name, "sdk_app_ids": [app], "url_token": f"{name}-token"} for name, app in (("n", 1), ("s", 2))]
+
+
+@pytest.mark.parametrize(
+    ("app", "reason", "settings", "deed"),
+    [
+        (1, Reason.FOREIGN_APP, {}, Deed.PUBLISH),
+        (1, Reason.FOREIGN_APP, {"receiver": {"sdk_app_ids": [1]}}, Deed.PUBLISH),
+        (1, Reason.FOREIGN_APP, {"receiver": {"sdk_app_ids": [2]}}, Deed.NOTHING),
+        (1, Reason.FOREIGN_APP, {"tenants": TWO_TENANTS}, Deed.NOTHING),
+        (1, Reason.UNDECODABLE, {"tenants": TWO_TENANTS}, Deed.PUBLISH),
+        (3, Reason.UNDECODABLE, {"tenants": TWO_TENANTS}, Deed.NOTHING),
+    ],
+)
+def test_a_replay_opens_no_account_that_the_door_keeps_shut(
+    app: int, reason: Reason, settings: dict[str, Any], deed: Deed
+) -> None:
+    letter = DeadLetter.of(
+        Stage.RECEIVE, reason, "x", raw=body_of(a_cdr(SdkAppId=app)), occurred_at=RECEIVED_AT, action="cdr"
+    )
+
+    replay = allowed(plan(seen(letter), body_bytes_max=LIMIT), Settings.model_validate(settings))
+
+    assert replay.deed is deed
+    assert ("FOREIGN_APP" in (replay.outcome_text or "")) == (deed is Deed.NOTHING)
