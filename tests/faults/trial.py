@@ -132,6 +132,7 @@ class Trial:
     struck: float = 0.0
     progress: Progress = field(default_factory=Progress)
     ledger: Ledger = field(default_factory=dict)
+    _later: list[NormalizedEvent] = field(default_factory=list)
     _log_starts: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -152,7 +153,7 @@ class Trial:
         if self.fault == "compaction":
             await self.configure_sessions(COMPACTS_AT_ONCE)
         events = load(self.sessions, self.chance)
-        waiting, later = events[: int(len(events) * WAITING_SHARE)], events[int(len(events) * WAITING_SHARE) :]
+        waiting, self._later = events[: int(len(events) * WAITING_SHARE)], events[int(len(events) * WAITING_SHARE) :]
         await self.publish(waiting)
         with self._supervised():
             watching = asyncio.create_task(self._watch())
@@ -162,7 +163,7 @@ class Trial:
                 await self._moment(len(waiting))
                 self.struck = time.monotonic()
                 await FAULTS[self.fault](self)
-                await self.publish(later)
+                await self.publish_the_rest()
                 await self.until(lambda: self.progress.done >= len(events))
             finally:
                 watching.cancel()
@@ -240,6 +241,11 @@ class Trial:
         await producer.stop()
         for event in events:
             self.ledger.setdefault(event.key, set()).add(event.digest)
+
+    async def publish_the_rest(self) -> None:
+        """The events that come after the fault, or during it; once."""
+        events, self._later = self._later, []
+        await self.publish(events)
 
     async def configure_sessions(self, changes: dict[str, str]) -> None:
         """Give the session topic its promised settings with changes."""
@@ -335,6 +341,7 @@ async def broker_restart(trial: Trial) -> None:
 async def failed_sends(trial: Trial) -> None:
     """The broker refuses every session record for a while: the topic's largest message shrinks to nothing."""
     await trial.configure_sessions({"max.message.bytes": "10"})
+    await trial.publish_the_rest()  # so that there is something to send, also where the waiting load is done
     await asyncio.sleep(SENDS_FAIL_SECONDS)
     await trial.configure_sessions({})
 
