@@ -14,8 +14,10 @@ UPGRADE ?=
 export KAFKA
 
 .DEFAULT_GOAL := help
-# Trials of each fault for `make chaos-engine`.
+# For `make chaos-engine`: trials of each fault, and whom they are of (callweave or stock; rocksdb or memory).
 TRIALS ?= 1
+WORKER ?= callweave
+STORE ?= rocksdb
 .PHONY: help demo test check bench bench-restore chaos-engine lock golden-update contracts clean
 
 help: ## list the targets
@@ -39,8 +41,9 @@ bench: $(STAMP) ## measure throughput and latency on this machine
 bench-restore: $(STAMP) ## measure restoring: cold in bulk beside Faust's own way, and warm (SESSIONS=n)
 	@$(BIN)/python -m bench.restore --sessions $(or $(SESSIONS),20000)
 
-chaos-engine: $(STAMP) ## two workers, one fault in the middle of the load, and the count of what was lost (TRIALS=n)
-	@$(BIN)/python -m tests.faults.engine_trials --trials $(TRIALS)
+chaos-engine: $(STAMP) ## two workers, a fault in the middle of the load, and what was lost (TRIALS=n WORKER=stock STORE=memory)
+	@$(BIN)/python -m tests.faults.engine_trials --trials $(TRIALS) --worker $(WORKER) --store $(STORE)
+	@$(BIN)/python -m tests.faults.engine_trials --summary
 
 lock: $(STAMP) ## write requirements.lock anew from pyproject.toml (UPGRADE="name ..." moves these to their newest)
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
