@@ -39,7 +39,7 @@ def halt(reason: str, **facts: object) -> NoReturn:
 def leave_when_stopping_hangs(seconds: float) -> None:
     """Told to stop, and still here after so long: leave all the same, and say where every thread stands.
 
-    Seen twice in trials on an overloaded machine: thirty seconds after SIGTERM the worker was still there. An orderly
+    Seen in a trial on an overloaded machine: thirty seconds after SIGTERM the worker was still there. An orderly
     stop has nothing to save: what was acknowledged is in the topic with its positions, the rest is read again.
     """
     timer = threading.Timer(seconds, _leave_a_stop_that_hangs, [seconds])

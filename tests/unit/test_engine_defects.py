@@ -195,7 +195,7 @@ class FakeThread(FrozenFetchThread):
 
     @override
     async def seek_to_committed(self) -> Any:
-        # What aiokafka does (test_row_2_aiokafka_… shows it on the real one): no commit, no seek.
+        # What aiokafka does: no commit, no seek.
         self.sought |= {tp: offset for tp, offset in self.commits.items() if offset}
         return dict(self.commits)
 
