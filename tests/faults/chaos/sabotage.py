@@ -1,0 +1,89 @@
+"""Five ways to break the program, as proof that the verifier can fail. Patched into a role's process, never a switch."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sabotage:
+    """What is broken, how, and the faults under which it must show."""
+
+    meaning: str
+    commit: Callable[[], None]
+    faults: Pairs
+
+
+def _answer_before_kafka() -> None:
+    """The door says ErrCode 0 at once, and appends afterwards: what Snowplow's collector and Vector do."""
+    from ingest.kafka_log import KafkaPushLog
+
+    append = KafkaPushLog.append
+    later: set[asyncio.Task[None]] = set()
+
+    async def answer_first(log: KafkaPushLog, entry: Any) -> None:
+        task = asyncio.create_task(append(log, entry))
+        later.add(task)
+        task.add_done_callback(lambda done: (later.discard(done), done.cancelled() or done.exception()))
+
+    KafkaPushLog.append = answer_first
+
+
+def _commit_early() -> None:
+    """The worker commits its position before it has published what it read: what Faust's `take_events` can do."""
+    import streams.worker
+
+    absorb_batch = streams.worker.absorb_batch
+
+    async def commit_first(worker: Any, events: Any) -> None:
+        consumer = worker.app.consumer
+        for event in events:
+            consumer.ack(event.message)
+        await consumer.commit()
+        await asyncio.sleep(0.3)
+        await absorb_batch(worker, events)
+
+    streams.worker.absorb_batch = commit_first
+
+
+def _restore_by_replacing() -> None:
+    """The last record of a session wins when its table is restored: what every changelog does."""
+    import streams.core.fold
+    from schemas import jsontext
+
+    def replace(_stored: bytes | None, value: bytes) -> Any:
+        return streams.core.fold.Restored(jsontext.encode(jsontext.decode(value)["state"]), says_more=False)
+
+    streams.core.fold.restore = replace  # before `streams.worker` takes it
+
+
+def _drop_offsets_row() -> None:
+    """The loader writes rows and forgets how far it came."""
+    import sinks.duckdb
+    import sinks.postgres
+
+    def forget(*_: object) -> None:
+        pass
+
+    sinks.postgres._move_offsets = forget
+    sinks.duckdb._move_offsets = forget
+    sinks.duckdb.DuckDbSink._may_move = lambda *_: True
+
+
+KILLS_OF_WORKERS: Pairs = (("kill", "worker-1"), ("kill", "worker-2"))
+KILLS_OF_LOADERS: Pairs = (("kill", "loader-duckdb"), ("kill", "loader-postgres"))
+
+SABOTAGES = {
+    "answer before Kafka": Sabotage(
+        "ErrCode 0 before Kafka acknowledged", _answer_before_kafka, (("kill", "receiver"), ("stall", "door"))
+    ),
+    "commit early": Sabotage("offsets committed before the batch is published", _commit_early, KILLS_OF_WORKERS),
+    "restore by replacing": Sabotage(
+        "the last record replaces the state", _restore_by_replacing, (("stale batch", "sessions"), *KILLS_OF_WORKERS)
+    ),
+    "drop the offsets row": Sabotage("rows are written without their offsets", _drop_offsets_row, KILLS_OF_LOADERS),
+}
