@@ -1,7 +1,7 @@
 """Judges a warehouse after trouble, from the sender's ledger alone, and names what is wrong as the literature does.
 
-Its one rule: it is a stranger. It imports nothing of ingest, streams or sinks, and asks the warehouse in plain SQL; what
-the product says about itself counts for nothing here.
+Its one rule: it is a stranger. It imports nothing of ingest, streams or sinks, and asks the warehouse in plain SQL;
+what the product says about itself counts for nothing here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -216,6 +216,7 @@ def _judge_letters(ledger: Path, query: Query, result: Judgement) -> None:
             result.anomalies.append(
                 Found(
                     Anomaly.DUPLICATE,
-                    f"the dead letter of body {sha256[:12]} was seen {count} times, after {deliveries[sha256]} deliveries",
+                    f"the dead letter of body {sha256[:12]} was seen {count} times,"
+                    f" after {deliveries[sha256]} deliveries",
                 )
             )

@@ -52,7 +52,7 @@ Process = Generator[str, float, None]
 """Yields what it has just done; is sent a number from 0 to 1, its luck in the step that follows."""
 
 
-class Violation(AssertionError):
+class ViolationError(AssertionError):
     """A law does not hold; the message says which, and where."""
 
 
@@ -173,17 +173,12 @@ def working(world: World, name: str) -> Process:
     world.generation += 1
     generation = world.generation
     disk = world.disks[name]
-    absorbing = _replacing if world.broken == "restore by replacing" else restore
-    says_more: dict[bytes, bool] = {}
-    while disk.knows_up_to < len(world.sessions):
-        key, record = world.sessions[disk.knows_up_to]
-        restored = absorbing(disk.stored.get(key), record)
-        if world.broken != "trust the store":
-            disk.stored[key], says_more[key] = restored.stored, restored.says_more
-        disk.knows_up_to += 1
+    says_more = _restored(world, disk)
     yield "restored"
-    for key in [key for key, is_more in says_more.items() if is_more]:
-        if not (yield from _publishing(world, disk, [(key, record_of_stored(key, disk.stored[key]), disk.stored[key])])):
+    for key in says_more:
+        if not (
+            yield from _publishing(world, disk, [(key, record_of_stored(key, disk.stored[key]), disk.stored[key])])
+        ):
             return
     position = world.committed
     luck = yield "ready"
@@ -195,11 +190,7 @@ def working(world: World, name: str) -> Process:
         if world.broken == "commit early" and generation == world.generation:
             world.committed = position + len(batch)
         yield "consumed"
-        entries = []
-        for key in dict.fromkeys(event.key for event in batch):
-            folded = fold(key, disk.stored.get(key), [event for event in batch if event.key == key])
-            if folded.record is not None and folded.stored is not None:
-                entries.append((key, folded.record, folded.stored))
+        entries = _folded(disk, batch)
         yield "folded"
         if not (yield from _publishing(world, disk, entries)):
             return
@@ -209,6 +200,29 @@ def working(world: World, name: str) -> Process:
             return
         world.committed = position
         luck = yield "committed"
+
+
+def _restored(world: World, disk: Disk) -> list[bytes]:
+    """Absorb what the disk does not know of the session topic; the keys of which it then says more."""
+    absorbing = _replacing if world.broken == "restore by replacing" else restore
+    says_more: dict[bytes, bool] = {}
+    while disk.knows_up_to < len(world.sessions):
+        key, record = world.sessions[disk.knows_up_to]
+        restored = absorbing(disk.stored.get(key), record)
+        if world.broken != "trust the store":
+            disk.stored[key], says_more[key] = restored.stored, restored.says_more
+        disk.knows_up_to += 1
+    return [key for key, is_more in says_more.items() if is_more]
+
+
+def _folded(disk: Disk, batch: Sequence[NormalizedEvent]) -> list[tuple[bytes, bytes, bytes]]:
+    """Of each session of the batch: its key, its record for the topic, its state for the store."""
+    entries = []
+    for key in dict.fromkeys(event.key for event in batch):
+        folded = fold(key, disk.stored.get(key), [event for event in batch if event.key == key])
+        if folded.record is not None and folded.stored is not None:
+            entries.append((key, folded.record, folded.stored))
+    return entries
 
 
 def _publishing(world: World, disk: Disk, entries: Sequence[tuple[bytes, bytes, bytes]]) -> Generator[str, float, bool]:
@@ -456,7 +470,7 @@ def _until_idle(world: World) -> None:
             _check_always(world, before)
         if not moved:
             return
-    raise Violation(f"stalled: after {ROUNDS_MAX} rounds something still moves")
+    raise ViolationError(f"stalled: after {ROUNDS_MAX} rounds something still moves")
 
 
 # The laws
@@ -471,9 +485,9 @@ def _check_always(world: World, before: dict[bytes, Document] | None) -> None:
         if held is document:
             continue
         if held is not None and document.rank < held.rank:
-            raise Violation(f"stale overwrite: {key.decode()} went back to version {document.rank[0]}")
+            raise ViolationError(f"stale overwrite: {key.decode()} went back to version {document.rank[0]}")
     if missing := before.keys() - world.warehouse.rows.keys():
-        raise Violation(f"lost write: {missing} left the warehouse")
+        raise ViolationError(f"lost write: {missing} left the warehouse")
 
 
 def _check_at_rest(world: World) -> None:
@@ -488,20 +502,20 @@ def _check_at_rest(world: World) -> None:
     lettered = {decode_letter(value).raw for value in world.letters}
     for push in world.pushes.values():
         if push.answered and push.name not in appended and push.raw not in lettered:
-            raise Violation(f"lost write: {push.name} was answered ErrCode 0 and is in no topic")
+            raise ViolationError(f"lost write: {push.name} was answered ErrCode 0 and is in no topic")
     for key, state in union.items():
         held = world.warehouse.rows.get(key)
         if held is None:
-            raise Violation(f"lost write: session {key.decode()} is in no row")
+            raise ViolationError(f"lost write: session {key.decode()} is in no row")
         document = project(*parse_session_key(key), state)
         if held.rank != _rank(key, document.public()):
-            raise Violation(
+            raise ViolationError(
                 f"stale overwrite: session {key.decode()} stands at version {held.rank[0]}, not {document.version}"
             )
     if phantom := world.warehouse.rows.keys() - union.keys():
-        raise Violation(f"phantom: {phantom} was never sent")
+        raise ViolationError(f"phantom: {phantom} was never sent")
     if world.warehouse.seen != letters:
-        raise Violation(f"dead letters were counted {dict(world.warehouse.seen)}, and came {dict(letters)}")
+        raise ViolationError(f"dead letters were counted {dict(world.warehouse.seen)}, and came {dict(letters)}")
 
 
 def _rank(key: bytes, public: dict[str, Any]) -> tuple[int, str]:
@@ -567,7 +581,7 @@ def try_seed(seed: int, broken: str | None = None) -> Failure | None:
     try:
         _drawn(world, seed)
         _end(world)
-    except Violation:
+    except ViolationError:
         schedule = _cut_down(seed, world.played, broken)
         return _failure(seed, schedule, broken)
     return None
@@ -593,7 +607,7 @@ def _failure(seed: int, schedule: Sequence[Played], broken: str | None) -> Failu
     try:
         _replayed(world, schedule)
         _end(world)
-    except Violation as violation:
+    except ViolationError as violation:
         return Failure(seed, str(violation), world.trace)
     return None
 

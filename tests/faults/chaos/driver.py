@@ -1,4 +1,4 @@
-"""Pushes as TCCC does for as long as faults strike, and writes the ledger: what was sent, how it was answered, the truth.
+"""Pushes as TCCC does for as long as faults strike, and writes the ledger: what was sent, how it was answered.
 
 The contents of a session are spread over the whole run, so that no fault finds a session finished.
 """

@@ -85,6 +85,7 @@ class Outcome:
 async def perform(options: Options, say: Callable[[str], None]) -> Outcome:
     """Run it all. The folder holds logs, ledger and warehouses afterwards."""
     begun = time.monotonic()
+    await asyncio.to_thread(options.folder.mkdir, parents=True, exist_ok=True)
     plan = draw_plan(options.seed, options.seconds, offered(options), pace_seconds=options.pace_seconds)
     outcome = Outcome(options, plan)
     async with set_stage(options.folder, warehouses=options.warehouses, sabotage=options.sabotage) as stage:

@@ -1,10 +1,9 @@
-"""Five ways to break the program, as proof that the verifier can fail. Patched into a role's process, never a switch."""
+"""Ways to break the program, as proof that the verifier can fail: patched into a role's process, never a switch."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
 
 Pairs = tuple[tuple[str, str], ...]
 

@@ -213,7 +213,6 @@ def _status_when_idle(program: Program, seconds: float) -> "subprocess.Completed
 @asynccontextmanager
 async def set_stage(folder: Path, *, warehouses: Sequence[str], sabotage: str | None = None) -> AsyncIterator[Stage]:
     """Start everything; end everything, whatever happened."""
-    folder.mkdir(parents=True, exist_ok=True)
     with _postgres(wanted="postgres" in warehouses) as postgres:
         broker = ChaosBroker(folder / "kafka")
         await asyncio.to_thread(broker.start)
@@ -251,14 +250,12 @@ def _cast(stage: Stage, warehouses: Sequence[str], sabotage: str | None) -> None
         _add(stage, f"loader-{warehouse}", program.data_dir, "load", program.settings, sabotage)
 
 
-def _add(  # noqa: PLR0913, PLR0917 - what a role differs in
-    stage: Stage, name: str, data_dir: Path, link: str, settings: dict[str, str], sabotage: str | None
-) -> None:
+def _add(stage: Stage, name: str, data_dir: Path, link: str, settings: dict[str, str], sabotage: str | None) -> None:
     data_dir.mkdir(parents=True, exist_ok=True)
     stage.roles[name] = a_role(stage, name, data_dir, link=link, settings=settings, sabotage=sabotage)
 
 
-def a_role(  # noqa: PLR0913 - what a role differs in
+def a_role(
     stage: Stage, name: str, data_dir: Path, *, link: str, settings: dict[str, str], sabotage: str | None = None
 ) -> RoleProcess:
     """A role that is not started yet."""
@@ -283,7 +280,7 @@ def postgres_url(stage: Stage) -> str:
 
 @contextmanager
 def _postgres(*, wanted: bool) -> Iterator[PostgresServer | None]:
-    """A server with a data directory of its own, which the user may reach whom Postgres runs as; durable, as it dies."""
+    """A durable server, as it dies here; in a folder that is open to the user whom Postgres runs as."""
     if not wanted:
         yield None
         return

@@ -1,0 +1,35 @@
+"""A short `make chaos`: faults strike real processes while pushes come, and nothing that was answered is lost."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.chaos import report
+from tests.faults.chaos.performance import Options, perform
+
+SEED = 20
+SECONDS = 35.0
+
+
+@pytest.mark.services
+@pytest.mark.timeout(300)
+async def test_nothing_that_was_answered_is_lost_whatever_strikes(tmp_path: Path) -> None:
+    said: list[str] = []
+    options = Options(
+        seed=SEED,
+        seconds=SECONDS,
+        warehouses=("duckdb", "postgres"),
+        folder=tmp_path / "run",
+        rate=50.0,
+        pace_seconds=3.0,
+    )
+
+    outcome = await perform(options, said.append)
+
+    told = "\n".join([*said, *report.lines(outcome)])
+    assert outcome.is_clean, told
+    assert len(outcome.struck) == len(outcome.plan) >= 6, told
+    assert outcome.acknowledged >= 300, told
+    for judgement in outcome.judgements.values():
+        assert judgement.pushes_found == judgement.pushes_acknowledged == outcome.acknowledged, told
+        assert judgement.sessions_compared >= 100, told
