@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from callweave.broker.jars import BrokerUnavailable
-from tests.faults.chaos import performance, report
+from tests.faults.chaos import performance, report, spool_disk
 from tests.faults.chaos.performance import Options, perform
 from tests.faults.chaos.plan import draw_plan
 from tests.faults.chaos.proof import prove
@@ -31,14 +31,16 @@ def main() -> int:
     arguments = _arguments()
     seed = secrets.randbelow(10**6) if arguments.seed is None else arguments.seed
     folder = arguments.out.absolute()
+    may_mount = spool_disk.own_mounts()
     if arguments.proof:
-        return asyncio.run(_until_told(prove(folder / "proof", seed, say)))
+        return asyncio.run(_until_told(prove(folder / "proof", seed, say, may_mount=may_mount)))
     options = Options(
         seed=seed,
         seconds=60 * arguments.minutes,
         warehouses=WAREHOUSES[arguments.warehouse],
         folder=folder / f"run-{seed}-{int(time.time())}",
         rate=arguments.rate,
+        may_mount=may_mount,
     )
     if arguments.plan:
         for strike in draw_plan(seed, options.seconds, performance.offered(options), pace_seconds=options.pace_seconds):

@@ -17,7 +17,7 @@ from callweave.simulator.pushes import Plan, Sent
 from callweave.simulator.scenario import make_sessions
 from callweave.simulator.sender import Tally, Target, send_all
 
-PUSHES_OF_A_SESSION = 2.4  # fewer than there are, so that the plan never ends before the run
+PUSHES_OF_A_SESSION = 2.8  # fewer than there are, so that the plan never ends before the run
 TROUBLE = {
     "shuffle": 1.0,
     "retry": 0.10,
@@ -43,9 +43,8 @@ IN_A_SOCKET_SECONDS_MAX = 25.0
 
 @dataclass
 class Driver:
-    """One load. `stop` ends it: what is under way is settled."""
+    """One load, invented at once; `stop` ends it: what is under way is settled."""
 
-    url: str
     seed: int
     seconds: float
     rate: float
@@ -64,10 +63,10 @@ class Driver:
         self.sent = [Sent(push=push, outcome="withheld" if push.withheld else "unsent") for push in self._plan.pushes]
         self.tally = Tally(pushes_total=len(self._plan.pushes))
 
-    async def run(self) -> None:
+    async def run(self, url: str) -> None:
         """Push until stopped."""
         target = Target(
-            url=self.url,
+            url=url,
             concurrency=CONCURRENCY,
             rate=self.rate,
             retry_pause_seconds=RETRY_PAUSE_SECONDS,

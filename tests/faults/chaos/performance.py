@@ -39,6 +39,7 @@ class Options:
     pace_seconds: float = 5.0
     only: tuple[tuple[str, str], ...] = ()  # (fault, target) pairs; none: all there are
     sabotage: str | None = None
+    may_mount: bool = False
     idle_seconds_max: float = IDLE_SECONDS_MAX
 
 
@@ -88,9 +89,11 @@ async def perform(options: Options, say: Callable[[str], None]) -> Outcome:
     await asyncio.to_thread(options.folder.mkdir, parents=True, exist_ok=True)
     plan = draw_plan(options.seed, options.seconds, offered(options), pace_seconds=options.pace_seconds)
     outcome = Outcome(options, plan)
-    async with set_stage(options.folder, warehouses=options.warehouses, sabotage=options.sabotage) as stage:
-        driver = Driver(stage.push_url, options.seed, options.seconds, options.rate)
-        pushing = asyncio.create_task(driver.run())
+    driver = await asyncio.to_thread(Driver, options.seed, options.seconds, options.rate)
+    async with set_stage(
+        options.folder, warehouses=options.warehouses, sabotage=options.sabotage, may_mount=options.may_mount
+    ) as stage:
+        pushing = asyncio.create_task(driver.run(stage.push_url))
         try:
             await _first_answer(driver)
             say(f"pushes are answered; {len(outcome.plan)} faults within {options.seconds:.0f} s follow")
@@ -132,6 +135,7 @@ def offered(options: Options) -> Sequence[Kind]:
         loaders=loaders,
         links=LINKS,
         has_postgres="postgres" in options.warehouses,
+        has_spool_disk=options.may_mount,
     )
     all_kinds = kinds(playground)
     if not options.only:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 STARTS_AFTER_SECONDS = 4.0
 LONGER_THAN_THE_SESSION_SECONDS = 14.0
@@ -45,13 +45,13 @@ class Playground:
     loaders: tuple[str, ...]
     links: tuple[str, ...]
     has_postgres: bool = False
-    has_spool: bool = False
-    kinds: tuple[Kind, ...] = field(default=(), init=False)
+    has_spool_disk: bool = False
 
 
 def kinds(playground: Playground) -> tuple[Kind, ...]:
     """Every kind of fault that this playground offers."""
     postgres = ("postgres",) if playground.has_postgres else ()
+    spool = ("spool",) if playground.has_spool_disk else ()
     offered = (
         Kind("kill", "SIGKILL, then started again", (*playground.roles, "broker", *postgres), (0.5, 4)),
         Kind("terminate", "SIGTERM, then started again", (*playground.roles, "broker"), (0.5, 2)),
@@ -68,7 +68,7 @@ def kinds(playground: Playground) -> tuple[Kind, ...]:
         Kind("clock", "the role's clock is stepped, and back", playground.roles, (4, 9), (-7200, -30, 30, 1800, 7200)),
         Kind("stale batch", "records of a worker that slept land in the session topic", ("sessions",)),
         Kind("second loader", "another loader is started by mistake", playground.loaders, (5, 8)),
-        Kind("full", "the spool's disk has no room", ("spool",) if playground.has_spool else (), (4, 10)),
+        Kind("full", "the spool's disk has no room while Kafka is away", spool, (4, 8)),
     )
     return tuple(kind for kind in offered if kind.targets)
 
@@ -84,12 +84,14 @@ def draw_plan(seed: int, seconds: float, offered: Sequence[Kind], *, pace_second
         kind, target = next(deck)
         lasts = round(chance.uniform(*kind.seconds), 1)
         amount = chance.choice(kind.amounts)
-        begins = round(max(at, busy_until.get(target, 0.0)), 1)
+        # A full spool is of no account while Kafka is there, so its link is struck with it.
+        struck = ("spool", "door") if target in {"spool", "door"} else (target,)
+        begins = round(max([at, *(busy_until.get(one, 0.0) for one in struck)]), 1)
         if begins + lasts > seconds:
             at += 1.0  # nothing of this length fits here; a shorter one may
             continue
         plan.append(Strike(begins, kind.fault, target, lasts, amount))
-        busy_until[target] = begins + lasts + 3.0
+        busy_until |= dict.fromkeys(struck, begins + lasts + 3.0)
         at += chance.uniform(0.3, 1.7) * pace_seconds
     return sorted(plan, key=lambda strike: strike.at)
 

@@ -17,11 +17,11 @@ PACE_SECONDS = 3.0
 IDLE_SECONDS_MAX = 40.0
 
 
-async def prove(folder: Path, seed: int, say: Callable[[str], None], *, only: tuple[str, ...] = ()) -> int:
+async def prove(folder: Path, seed: int, say: Callable[[str], None], *, may_mount: bool) -> int:
     """Break, run, tell; 0 where everything was caught and the unbroken program was clean."""
     rows = [("broken", "acknowledged", *LOSSES, "verdict")]
     failed = False
-    for name in (None, *(only or SABOTAGES)):
+    for name in (None, *SABOTAGES):
         faults = SABOTAGES[name].faults if name else tuple({pair for s in SABOTAGES.values() for pair in s.faults})
         options = Options(
             seed=seed,
@@ -32,6 +32,7 @@ async def prove(folder: Path, seed: int, say: Callable[[str], None], *, only: tu
             pace_seconds=PACE_SECONDS,
             only=tuple(sorted(faults)),
             sabotage=name,
+            may_mount=may_mount,
             idle_seconds_max=IDLE_SECONDS_MAX if name else performance.IDLE_SECONDS_MAX,
         )
         performance.clear(options.folder)

@@ -32,6 +32,25 @@ def _answer_before_kafka() -> None:
     KafkaPushLog.append = answer_first
 
 
+def _answer_before_the_spool() -> None:
+    """The door says ErrCode 0 and writes its spool a moment later: what every buffer in memory does."""
+    from ingest.spool import SpoolingPushLog
+
+    spool = SpoolingPushLog._spool
+    later: set[asyncio.Task[None]] = set()
+
+    async def write(log: SpoolingPushLog, entry: Any) -> None:
+        await asyncio.sleep(1.0)
+        await spool(log, entry)
+
+    async def answer_first(log: SpoolingPushLog, entry: Any) -> None:
+        task = asyncio.create_task(write(log, entry))
+        later.add(task)
+        task.add_done_callback(lambda done: (later.discard(done), done.cancelled() or done.exception()))
+
+    SpoolingPushLog._spool = answer_first
+
+
 def _commit_early() -> None:
     """The worker commits its position before it has published what it read: what Faust's `take_events` can do."""
     import streams.worker
@@ -79,6 +98,11 @@ KILLS_OF_LOADERS: Pairs = (("kill", "loader-duckdb"), ("kill", "loader-postgres"
 SABOTAGES = {
     "answer before Kafka": Sabotage(
         "ErrCode 0 before Kafka acknowledged", _answer_before_kafka, (("kill", "receiver"), ("stall", "door"))
+    ),
+    "answer before the spool": Sabotage(
+        "ErrCode 0 before the spool's write",
+        _answer_before_the_spool,
+        (("kill", "receiver"), ("stall", "door"), ("cut", "door")),
     ),
     "commit early": Sabotage("offsets committed before the batch is published", _commit_early, KILLS_OF_WORKERS),
     "restore by replacing": Sabotage(

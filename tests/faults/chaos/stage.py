@@ -28,6 +28,7 @@ from callweave.child import die_with_parent
 from callweave.settings import KafkaSettings, Settings
 from callweave.topics import apply_topics
 from tests.faults.chaos import role as role_module
+from tests.faults.chaos import spool_disk
 from tests.faults.chaos.link import Link
 from tests.faults.chaos.role import CLOCK_FILE, SABOTAGE, STEP
 from tests.support.program import Program
@@ -128,6 +129,8 @@ class RoleProcess:
         except TimeoutError:
             process.kill()
             await process.wait()
+        assert process.returncode is not None
+        self.exits[process.returncode] += 1
 
     async def _keep(self) -> None:
         failures = 0
@@ -166,6 +169,7 @@ class Stage:
     roles: dict[str, RoleProcess] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
     push_url: str = ""
+    spool_disk: Path | None = None
 
     @property
     def direct(self) -> str:
@@ -211,7 +215,9 @@ def _status_when_idle(program: Program, seconds: float) -> "subprocess.Completed
 
 
 @asynccontextmanager
-async def set_stage(folder: Path, *, warehouses: Sequence[str], sabotage: str | None = None) -> AsyncIterator[Stage]:
+async def set_stage(
+    folder: Path, *, warehouses: Sequence[str], sabotage: str | None = None, may_mount: bool = False
+) -> AsyncIterator[Stage]:
     """Start everything; end everything, whatever happened."""
     with _postgres(wanted="postgres" in warehouses) as postgres:
         broker = ChaosBroker(folder / "kafka")
@@ -222,6 +228,8 @@ async def set_stage(folder: Path, *, warehouses: Sequence[str], sabotage: str | 
                 await link.open()
             kafka = KafkaSettings(bootstrap_servers=stage.direct, topic_prefix=PREFIX, partitions=PARTITIONS)
             await apply_topics(Settings.model_construct(kafka=kafka, data_dir=folder))
+            if may_mount:
+                stage.spool_disk = await asyncio.to_thread(_spool_disk, folder)
             _cast(stage, warehouses, sabotage)
             for role in stage.roles.values():
                 role.start()
@@ -235,6 +243,13 @@ async def set_stage(folder: Path, *, warehouses: Sequence[str], sabotage: str | 
             await asyncio.to_thread(broker.stop)
 
 
+def _spool_disk(folder: Path) -> Path:
+    disk = folder / "spool"
+    disk.mkdir(exist_ok=True)
+    spool_disk.mount(disk)
+    return disk
+
+
 def _cast(stage: Stage, warehouses: Sequence[str], sabotage: str | None) -> None:
     """The receiver shares its data directory with the first loader, so that `status` there sees both."""
     port = free_port()
@@ -243,11 +258,20 @@ def _cast(stage: Stage, warehouses: Sequence[str], sabotage: str | None) -> None
         settings = {"WAREHOUSE__URL": postgres_url(stage)} if warehouse == "postgres" else {}
         stage.programs[warehouse] = Program(stage.folder / warehouse, stage.direct, PREFIX, settings)
     first = stage.programs[warehouses[0]].data_dir
-    _add(stage, "receiver", first, "door", {"RECEIVER__PORT": str(port)}, sabotage)
+    door = {"RECEIVER__PORT": str(port)} | spool_settings(stage)
+    stage.programs[warehouses[0]].settings |= spool_settings(stage)
+    _add(stage, "receiver", first, "door", door, sabotage)
     for number in (1, 2):
         _add(stage, f"worker-{number}", stage.folder / f"worker-{number}", "work", {}, sabotage)
     for warehouse, program in stage.programs.items():
         _add(stage, f"loader-{warehouse}", program.data_dir, "load", program.settings, sabotage)
+
+
+def spool_settings(stage: Stage) -> dict[str, str]:
+    """Where the spool lies; without a disk of its own it is bounded so that it can be full."""
+    if stage.spool_disk is None:
+        return {"RECEIVER__SPOOL_BYTES_MAX": str(1024**2)}
+    return {"RECEIVER__SPOOL_DIR": str(stage.spool_disk / "spool")}
 
 
 def _add(stage: Stage, name: str, data_dir: Path, link: str, settings: dict[str, str], sabotage: str | None) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
+from tests.faults.chaos import spool_disk
 from tests.faults.chaos.plan import Strike
 from tests.faults.chaos.stage import PARTITIONS, PREFIX, Stage, a_role, kill_postgres, start_postgres, stop_postgres
 
@@ -160,6 +161,19 @@ async def _early_records(stage: Stage) -> list[ConsumerRecord]:
     return list(again.values())[-STALE_RECORDS_MAX:]
 
 
+async def _full(stage: Stage, planned: Strike) -> str:
+    """No room in the spool while Kafka is away: nothing can be stored, and the door has to say so."""
+    assert stage.spool_disk is not None
+    link = stage.broker.links["door"]
+    await asyncio.to_thread(spool_disk.fill, stage.spool_disk)
+    await link.cut()
+    await asyncio.sleep(planned.seconds * 0.7)
+    await asyncio.to_thread(spool_disk.clear, stage.spool_disk)
+    await asyncio.sleep(planned.seconds * 0.3)  # room again, and Kafka still away
+    await link.heal()
+    return "cleared"
+
+
 _STRIKES: dict[str, Callable[[Stage, Strike], Awaitable[str]]] = {
     "kill": _kill,
     "terminate": _terminate,
@@ -171,4 +185,5 @@ _STRIKES: dict[str, Callable[[Stage, Strike], Awaitable[str]]] = {
     "clock": _clock,
     "second loader": _second_loader,
     "stale batch": _stale_batch,
+    "full": _full,
 }
