@@ -17,9 +17,9 @@ from callweave.verify import Difference, Kind, Query, Verification, compare, let
 _SESSIONS_AT_ONCE: Final = 500
 _PAGE_ROWS: Final = 5_000
 _SHOWN_OF_A_KIND: Final = 20
-_COPIES_OF_A_DELIVERY: Final = 2
-"""A delivery may be appended twice: once more after a producer whose acknowledgement was lost."""
-_COPIES_BEYOND: Final = 2
+_COPIES_OF_A_DELIVERY: Final = 4
+"""A delivery may be appended again: by a second producer, by the spool, by the spool after a crash. That is at least
+once; beyond it something reads again from the start."""
 
 
 class Anomaly(StrEnum):
@@ -211,8 +211,7 @@ def _judge_letters(ledger: Path, query: Query, result: Judgement) -> None:
     result.pushes_acknowledged += len(acknowledged)
     result.pushes_found += sum(sha256 in seen for sha256 in acknowledged)
     for sha256, count in seen.items():
-        most = _COPIES_OF_A_DELIVERY * deliveries[sha256] + _COPIES_BEYOND
-        if count > most:
+        if count > _COPIES_OF_A_DELIVERY * max(1, deliveries[sha256]):
             result.anomalies.append(
                 Found(
                     Anomaly.DUPLICATE,

@@ -34,7 +34,7 @@ def test_a_warehouse_that_agrees_holds_every_acknowledged_push(warehouse: Wareho
         ("update dead_letters set seen_count = 1", Anomaly.LOST_WRITE, 6),
         ("update recordings set received_at = NULL where recording_id = 'rec-root'", Anomaly.LOST_WRITE, 5),
         ("insert into sessions select * from sessions where session_id = 's-2'", Anomaly.DUPLICATE, 6),
-        ("update dead_letters set seen_count = 7", Anomaly.DUPLICATE, 6),
+        ("update dead_letters set seen_count = 9", Anomaly.DUPLICATE, 6),
         ("update sessions set end_status = 'userReject' where has_cdr", Anomaly.STALE_OVERWRITE, 6),
         ("update sessions set leg_count = 3 where has_cdr", Anomaly.TORN_SESSION, 6),
         ("insert into legs (sdk_app_id, session_id, leg_sequence) values (1, 's-9', 0)", Anomaly.TORN_SESSION, 6),

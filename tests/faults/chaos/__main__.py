@@ -51,7 +51,8 @@ def main() -> int:
     print("\n".join(report.lines(outcome)))
     written = report.write(outcome, folder)
     if outcome.is_clean:
-        performance.clear(options.folder)
+        if not arguments.keep:
+            performance.clear(options.folder)
         print(f"clean; the report is {written[0]}")
         return 0
     again = f"make chaos MINUTES={arguments.minutes:g} SEED={seed} WAREHOUSE={arguments.warehouse}"
@@ -73,6 +74,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--warehouse", choices=sorted(WAREHOUSES), default="both")
     parser.add_argument("--rate", type=float, default=60.0, help="pushes a second")
     parser.add_argument("--out", type=Path, default=Path("callweave-chaos"), help="where reports and kept data go")
+    parser.add_argument("--keep", action="store_true", help="keep logs, ledger and data of a clean run too")
     parser.add_argument("--plan", action="store_true", help="print the faults of this seed, and do nothing")
     parser.add_argument("--proof", action="store_true", help="break the code in several ways; each must be caught")
     return parser.parse_args()
