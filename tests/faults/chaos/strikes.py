@@ -3,9 +3,10 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from tests.faults.chaos import spool_disk
@@ -14,6 +15,7 @@ from tests.faults.chaos.stage import PARTITIONS, PREFIX, Stage, a_role, kill_pos
 
 STALE_LOOK_BACK = 1_500
 STALE_RECORDS_MAX = 60
+STALE_SECONDS_MAX = 20.0
 
 
 async def strike(stage: Stage, planned: Strike) -> str:
@@ -125,24 +127,31 @@ async def _second_loader(stage: Stage, planned: Strike) -> str:
 
 async def _stale_batch(stage: Stage, planned: Strike) -> str:  # noqa: ARG001 - there is one such topic
     """Publish early records of some sessions again, as a worker does that slept between its fold and its send."""
-    records = await _early_records(stage)
-    producer = AIOKafkaProducer(bootstrap_servers=stage.direct)
-    await asyncio.wait_for(producer.start(), 10)
     try:
-        for record in records:
-            await producer.send(f"{PREFIX}sessions", record.value, key=record.key, partition=record.partition)
-        await asyncio.wait_for(producer.flush(), 10)
-    finally:
-        await asyncio.wait_for(producer.stop(), 10)
+        async with asyncio.timeout(STALE_SECONDS_MAX):
+            records = await _early_records(stage)
+            await _publish_again(stage, records)
+    except (KafkaError, TimeoutError):
+        return "Kafka was away"  # another fault has it
     return f"{len(records)} records"
+
+
+async def _publish_again(stage: Stage, records: Sequence[ConsumerRecord]) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=stage.direct)
+    try:
+        await producer.start()
+        for record in records:
+            await producer.send_and_wait(f"{PREFIX}sessions", record.value, key=record.key, partition=record.partition)
+    finally:
+        await producer.stop()
 
 
 async def _early_records(stage: Stage) -> list[ConsumerRecord]:
     """Of sessions that were published more than once lately, the earlier record."""
     partitions = [TopicPartition(f"{PREFIX}sessions", number) for number in range(PARTITIONS)]
     consumer = AIOKafkaConsumer(bootstrap_servers=stage.direct)
-    await asyncio.wait_for(consumer.start(), 10)
     try:
+        await consumer.start()
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         for partition in partitions:
