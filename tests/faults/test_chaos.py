@@ -8,7 +8,7 @@ from tests.faults.chaos import report
 from tests.faults.chaos.performance import Options, perform
 
 SEED = 20
-SECONDS = 35.0
+SECONDS = 30.0
 
 
 @pytest.mark.services
