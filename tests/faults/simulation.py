@@ -115,6 +115,10 @@ class World:
 
 # The processes
 
+_event = lru_cache(2_000)(decode_event)
+_document = lru_cache(2_000)(read_document)
+_letter = lru_cache(100)(decode_letter)
+
 
 def answering(world: World, push: Push) -> Process:
     """The door with one delivery: normalize, append or spool, answer."""
@@ -183,7 +187,7 @@ def working(world: World, name: str) -> Process:
     position = world.committed
     luck = yield "ready"
     while True:
-        batch = [decode_event(*record) for record in world.events[position : position + 1 + int(luck * 4)]]
+        batch = [_event(*record) for record in world.events[position : position + 1 + int(luck * 4)]]
         if not batch:
             luck = yield "idle"
             continue
@@ -255,8 +259,8 @@ def loading(world: World) -> Process:
     luck = yield "opened"
     while True:
         count = 1 + int(luck * 5)
-        documents = [read_document(*record) for record in world.sessions[position[0] : position[0] + count]]
-        letters = [decode_letter(value).dead_letter_id for value in world.letters[position[1] : position[1] + count]]
+        documents = [_document(*record) for record in world.sessions[position[0] : position[0] + count]]
+        letters = [_letter(value).dead_letter_id for value in world.letters[position[1] : position[1] + count]]
         moved = position[0] + len(documents), position[1] + len(letters)
         if not world.kafka_is_up or moved == position:
             luck = yield "idle"
@@ -495,11 +499,11 @@ def _check_at_rest(world: World) -> None:
     union: dict[bytes, Any] = {}
     appended: set[str] = set()
     for key, value in world.events:
-        event: NormalizedEvent = decode_event(key, value)
+        event = _event(key, value)
         appended.add(event.push_id)
         union[key] = absorb(union.get(key, EMPTY), event).state
-    letters = Counter(decode_letter(value).dead_letter_id for value in world.letters)
-    lettered = {decode_letter(value).raw for value in world.letters}
+    letters = Counter(_letter(value).dead_letter_id for value in world.letters)
+    lettered = {_letter(value).raw for value in world.letters}
     for push in world.pushes.values():
         if push.answered and push.name not in appended and push.raw not in lettered:
             raise ViolationError(f"lost write: {push.name} was answered ErrCode 0 and is in no topic")

@@ -90,7 +90,7 @@ class RoleProcess:
 
     def start(self) -> None:
         """Run from now on."""
-        self.step_clock(0.0)
+        self.clock_file.write_bytes(STEP.pack(0.0))
         self._may_run.set()
         self._keeper = asyncio.create_task(self._keep())
 
@@ -109,9 +109,8 @@ class RoleProcess:
 
     def step_clock(self, seconds: float) -> None:
         """Let its clock differ from ours by so much."""
-        self.clock_file.write_bytes(STEP.pack(seconds)) if not self.clock_file.exists() else _overwrite(
-            self.clock_file, STEP.pack(seconds)
-        )
+        with self.clock_file.open("r+b") as file:  # in place: the role has it mapped
+            file.write(STEP.pack(seconds))
 
     async def end(self) -> None:
         """Ask it to end; kill it when it doesn't."""
@@ -151,12 +150,6 @@ class RoleProcess:
             failures = 0 if time.monotonic() - begun > STEADY_SECONDS else failures + 1
             if self._may_run.is_set():
                 await asyncio.sleep(RESTART_SECONDS[min(failures, len(RESTART_SECONDS) - 1)])
-
-
-def _overwrite(path: Path, content: bytes) -> None:
-    """In place: the role has it mapped."""
-    with path.open("r+b") as file:
-        file.write(content)
 
 
 @dataclass

@@ -3,15 +3,26 @@
 import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
+from callweave.broker.jars import BrokerUnavailable
 from tests.faults.chaos import spool_disk
 from tests.faults.chaos.plan import Strike
-from tests.faults.chaos.stage import PARTITIONS, PREFIX, Stage, a_role, kill_postgres, start_postgres, stop_postgres
+from tests.faults.chaos.stage import (
+    PARTITIONS,
+    PREFIX,
+    Stage,
+    StageError,
+    a_role,
+    kill_postgres,
+    start_postgres,
+    stop_postgres,
+)
 
 STALE_LOOK_BACK = 1_500
 STALE_RECORDS_MAX = 60
@@ -19,8 +30,11 @@ STALE_SECONDS_MAX = 20.0
 
 
 async def strike(stage: Stage, planned: Strike) -> str:
-    """Do it, wait while it lasts, undo it; what came of it in a word."""
-    return await _STRIKES[planned.fault](stage, planned)
+    """Do it, wait while it lasts, undo it; what came of it in a word. StageError where it could not be done."""
+    try:
+        return await _STRIKES[planned.fault](stage, planned)
+    except (OSError, RuntimeError, BrokerUnavailable, subprocess.SubprocessError) as error:
+        raise StageError(f"{planned} could not be done: {error}") from error
 
 
 async def _kill(stage: Stage, planned: Strike) -> str:
