@@ -6,6 +6,7 @@ import pytest
 
 from tests.faults.chaos import report
 from tests.faults.chaos.performance import Options, perform
+from tests.faults.chaos.stage import clear
 
 SEED = 20
 SECONDS = 30.0
@@ -33,3 +34,4 @@ async def test_nothing_that_was_answered_is_lost_whatever_strikes(tmp_path: Path
     for judgement in outcome.judgements.values():
         assert judgement.pushes_found == judgement.pushes_acknowledged == outcome.acknowledged, told
         assert judgement.sessions_compared >= 100, told
+    clear(options.folder)

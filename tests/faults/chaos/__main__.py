@@ -20,7 +20,7 @@ from tests.faults.chaos import performance, report, spool_disk
 from tests.faults.chaos.performance import Options, perform
 from tests.faults.chaos.plan import draw_plan
 from tests.faults.chaos.proof import prove
-from tests.faults.chaos.stage import StageError
+from tests.faults.chaos.stage import StageError, clear
 
 T = TypeVar("T")
 WAREHOUSES = {"duckdb": ("duckdb",), "postgres": ("postgres",), "both": ("duckdb", "postgres")}
@@ -52,7 +52,7 @@ def main() -> int:
     written = report.write(outcome, folder)
     if outcome.is_clean:
         if not arguments.keep:
-            performance.clear(options.folder)
+            clear(options.folder)
         print(f"clean; the report is {written[0]}")
         return 0
     again = f"make chaos MINUTES={arguments.minutes:g} SEED={seed} WAREHOUSE={arguments.warehouse}"

@@ -1,7 +1,6 @@
 """One run: set the stage, push, strike by the plan, heal, wait until idle, end everything, judge each warehouse."""
 
 import asyncio
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -211,8 +210,3 @@ def _asking(connection: duckdb.DuckDBPyConnection) -> Query:
         return rows
 
     return ask
-
-
-def clear(folder: Path) -> None:
-    """Remove what a clean run leaves."""
-    shutil.rmtree(folder, ignore_errors=True)

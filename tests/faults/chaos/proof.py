@@ -11,6 +11,7 @@ from tests.faults.chaos import performance, spool_disk
 from tests.faults.chaos.performance import Options, perform
 from tests.faults.chaos.report import LOSSES
 from tests.faults.chaos.sabotage import SABOTAGES
+from tests.faults.chaos.stage import clear
 
 SECONDS = 30.0
 PACE_SECONDS = 3.0
@@ -36,7 +37,7 @@ async def prove(folder: Path, seed: int, say: Callable[[str], None], *, may_moun
             may_mount=may_mount,
             idle_seconds_max=IDLE_SECONDS_MAX if name else performance.IDLE_SECONDS_MAX,
         )
-        performance.clear(options.folder)
+        clear(options.folder)
         say(f"{SABOTAGES[name].meaning if name else 'unbroken'}: {SECONDS:.0f} s")
         outcome = await perform(options, say)
         counted = [
@@ -47,7 +48,7 @@ async def prove(folder: Path, seed: int, say: Callable[[str], None], *, may_moun
         verdict = ("caught" if name else "clean") if as_it_should else ("NOT CAUGHT" if name else "NOT CLEAN")
         rows.append((name or "nothing", str(outcome.acknowledged), *map(str, counted), verdict))
         if as_it_should:
-            performance.clear(options.folder)
+            clear(options.folder)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -6,7 +6,9 @@ and it signals only what it started.
 
 import asyncio
 import contextlib
+import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +42,7 @@ RESTART_SECONDS = (0.3, 1.0, 2.0, 5.0)
 STEADY_SECONDS = 15.0
 END_SECONDS_MAX = 25.0
 POSTGRES_TRIES_MAX = 40
+POSTGRES_LINK = "postgres-data"
 
 
 class StageError(Exception):
@@ -212,7 +215,7 @@ async def set_stage(
     folder: Path, *, warehouses: Sequence[str], sabotage: str | None = None, may_mount: bool = False
 ) -> AsyncIterator[Stage]:
     """Start everything; end everything, whatever happened."""
-    with _postgres(wanted="postgres" in warehouses) as postgres:
+    with _postgres(folder, wanted="postgres" in warehouses) as postgres:
         broker = ChaosBroker(folder / "kafka")
         await asyncio.to_thread(broker.start)
         stage = Stage(folder, broker, postgres)
@@ -234,6 +237,10 @@ async def set_stage(
             if broker.is_alive():
                 os.kill(broker.pid, signal.SIGCONT)
             await asyncio.to_thread(broker.stop)
+            if stage.spool_disk is not None:
+                # It goes with this process, and may be what somebody wants to see.
+                copy = functools.partial(shutil.copytree, dirs_exist_ok=True)
+                await asyncio.to_thread(copy, stage.spool_disk, folder / "spool-at-the-end")
 
 
 def _spool_disk(folder: Path) -> Path:
@@ -298,17 +305,26 @@ def postgres_url(stage: Stage) -> str:
 
 
 @contextmanager
-def _postgres(*, wanted: bool) -> Iterator[PostgresServer | None]:
-    """A durable server, as it dies here; in a folder that is open to the user whom Postgres runs as."""
+def _postgres(folder: Path, *, wanted: bool) -> Iterator[PostgresServer | None]:
+    """A durable server, as it dies here. Its data lie where the user whom it runs as may go; a link leads there."""
     if not wanted:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="callweave-chaos-pg-", ignore_cleanup_errors=True) as folder:
-        server = get_server(Path(folder) / "data", cleanup_mode="stop")
-        try:
-            yield server
-        finally:
-            server.cleanup()
+    data = Path(tempfile.mkdtemp(prefix="callweave-chaos-pg-"))
+    (folder / POSTGRES_LINK).symlink_to(data)
+    server = get_server(data / "data", cleanup_mode="stop")
+    try:
+        yield server
+    finally:
+        server.cleanup()
+
+
+def clear(folder: Path) -> None:
+    """Remove what a run has left, Postgres' data too."""
+    link = folder / POSTGRES_LINK
+    if link.is_symlink():
+        shutil.rmtree(link.resolve(), ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def stop_postgres(server: PostgresServer) -> None:
