@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from callweave.simulator.ledger import LedgerPush, LedgerSession, iterate_ledger
-from callweave.verify import Difference, Kind, Query, Verification, compare, letters_by_body, pages, quoted_list
+from callweave.verify import Difference, Kind, Query, compare, letters_by_body, pages, quoted_list
 
 _SESSIONS_AT_ONCE: Final = 500
 _PAGE_ROWS: Final = 5_000
@@ -44,6 +44,9 @@ _ANOMALY_OF: Final[Mapping[Kind, Anomaly]] = {
     Kind.UNEXPECTED_SESSION: Anomaly.PHANTOM,
     Kind.UNEXPECTED_DEAD_LETTER: Anomaly.PHANTOM,
 }
+
+
+_FOLLOWS_FROM_A_LOSS: Final = frozenset({Kind.MISSING_SESSION, Kind.MISSING_ROW, Kind.WRONG_VALUE, Kind.EXTRA_ROW})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +90,19 @@ def judge(ledger: Path, query: Query) -> Judgement:
         sessions_compared=verification.counts.sessions,
         sessions_in_doubt=verification.counts.sessions_unsettled,
         letters_compared=verification.counts.dead_letters,
-        anomalies=[Found(_named(difference), difference.message) for difference in verification.differences],
     )
-    told = _lost_already(verification)
+    lacking: set[str] = set()
     for session, push, is_there in _acknowledged(ledger, query):
         result.pushes_acknowledged += 1
         result.pushes_found += is_there
-        # One anomaly for one loss: the comparison has told of sessions that differ, unless it could not judge them.
-        if not is_there and session not in told:
-            message = (
-                f"{push.content} of session {session} was answered ErrCode 0 at {push.answered_at}, and is not there"
-            )
-            result.anomalies.append(Found(Anomaly.LOST_WRITE, message))
+        if not is_there:
+            lacking.add(session)
+            told = f"{push.content} of session {session} was answered ErrCode 0 at {push.answered_at}, and is not there"
+            result.anomalies.append(Found(Anomaly.LOST_WRITE, told))
+    for difference in verification.differences:
+        # Where a push is lost, the rows that it would have filled differ too: that is one anomaly, and not many.
+        if difference.kind not in _FOLLOWS_FROM_A_LOSS or _session_of(difference) not in lacking:
+            result.anomalies.append(Found(_named(difference), difference.message))
     result.anomalies += _torn(query)
     _judge_letters(ledger, query, result)
     return result
@@ -111,8 +115,8 @@ def _named(difference: Difference) -> Anomaly:
     return _ANOMALY_OF[difference.kind]
 
 
-def _lost_already(verification: Verification) -> set[str]:
-    return {":".join(difference.key.split(":")[:2]) for difference in verification.differences}
+def _session_of(difference: Difference) -> str:
+    return ":".join(difference.key.split(":")[:2])
 
 
 # Every push that was answered ErrCode 0: is its content there?

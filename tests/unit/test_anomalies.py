@@ -57,6 +57,15 @@ def test_a_planted_anomaly_is_named(
     assert any(line.startswith(anomaly.value) for line in judgement.lines())
 
 
+def test_what_follows_from_a_lost_push_is_no_anomaly_of_its_own(warehouse: Warehouse, tmp_path: Path) -> None:
+    warehouse.plant("update sessions set has_cdr = false, end_status = NULL, caller = NULL where has_cdr")
+
+    judgement = judge(write_a_ledger(tmp_path / "ledger.jsonl"), warehouse.query)
+
+    assert [found.anomaly for found in judgement.anomalies] == [Anomaly.LOST_WRITE]
+    assert judgement.pushes_found == 5
+
+
 def test_a_push_that_was_given_up_may_be_there_or_not(warehouse: Warehouse, tmp_path: Path) -> None:
     ledger = write_a_ledger(tmp_path / "ledger.jsonl", doubt=True)
     assert judge(ledger, warehouse.query).anomalies == []
