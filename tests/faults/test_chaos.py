@@ -1,5 +1,7 @@
 """A short `make chaos`: faults strike real processes while pushes come, and nothing that was answered is lost."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,15 @@ async def test_nothing_that_was_answered_is_lost_whatever_strikes(tmp_path: Path
         assert judgement.pushes_found == judgement.pushes_acknowledged == outcome.acknowledged, told
         assert judgement.sessions_compared >= 100, told
     clear(options.folder)
+
+
+def test_every_breakage_of_the_proof_still_finds_what_it_breaks() -> None:
+    code = (
+        "from tests.faults.chaos import sabotage, spool_disk\n"
+        "for name, one in sabotage.SABOTAGES.items():\n"
+        "    if spool_disk.IS_BUILT or 'spool' not in name: one.commit()\n"
+    )
+
+    broken = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+
+    assert broken.returncode == 0, broken.stderr

@@ -21,7 +21,6 @@ def _answer_before_kafka() -> None:
     """The door says ErrCode 0 at once, and appends afterwards: what Snowplow's collector and Vector do."""
     from ingest.kafka_log import KafkaPushLog
 
-    append = KafkaPushLog.append
     later: set[asyncio.Task[None]] = set()
 
     async def answer_first(log: KafkaPushLog, entry: Any) -> None:
@@ -29,14 +28,13 @@ def _answer_before_kafka() -> None:
         later.add(task)
         task.add_done_callback(lambda done: (later.discard(done), done.cancelled() or done.exception()))
 
-    KafkaPushLog.append = answer_first
+    append = _replace(KafkaPushLog, "append", answer_first)
 
 
 def _answer_before_the_spool() -> None:
     """The door says ErrCode 0 and writes its spool a moment later: what every buffer in memory does."""
     from ingest.spool import SpoolingPushLog
 
-    spool = SpoolingPushLog._spool
     later: set[asyncio.Task[None]] = set()
 
     async def write(log: SpoolingPushLog, entry: Any) -> None:
@@ -48,14 +46,12 @@ def _answer_before_the_spool() -> None:
         later.add(task)
         task.add_done_callback(lambda done: (later.discard(done), done.cancelled() or done.exception()))
 
-    SpoolingPushLog._spool = answer_first
+    spool = _replace(SpoolingPushLog, "_spool", answer_first)
 
 
 def _commit_early() -> None:
     """The worker commits its position before it has published what it read: what Faust's `take_events` can do."""
     import streams.worker
-
-    absorb_batch = streams.worker.absorb_batch
 
     async def commit_first(worker: Any, events: Any) -> None:
         consumer = worker.app.consumer
@@ -65,7 +61,7 @@ def _commit_early() -> None:
         await asyncio.sleep(0.3)
         await absorb_batch(worker, events)
 
-    streams.worker.absorb_batch = commit_first
+    absorb_batch = _replace(streams.worker, "absorb_batch", commit_first)
 
 
 def _restore_by_replacing() -> None:
@@ -73,10 +69,10 @@ def _restore_by_replacing() -> None:
     import streams.core.fold
     from schemas import jsontext
 
-    def replace(_stored: bytes | None, value: bytes) -> Any:
+    def take_theirs(_stored: bytes | None, value: bytes) -> Any:
         return streams.core.fold.Restored(jsontext.encode(jsontext.decode(value)["state"]), says_more=False)
 
-    streams.core.fold.restore = replace  # before `streams.worker` takes it
+    _replace(streams.core.fold, "restore", take_theirs)  # before `streams.worker` takes it
 
 
 def _drop_offsets_row() -> None:
@@ -87,9 +83,16 @@ def _drop_offsets_row() -> None:
     def forget(*_: object) -> None:
         pass
 
-    sinks.postgres._move_offsets = forget
-    sinks.duckdb._move_offsets = forget
-    sinks.duckdb.DuckDbSink._may_move = lambda *_: True
+    _replace(sinks.postgres, "_move_offsets", forget)
+    _replace(sinks.duckdb, "_move_offsets", forget)
+    _replace(sinks.duckdb.DuckDbSink, "_may_move", lambda *_: True)
+
+
+def _replace(owner: Any, name: str, by: Any) -> Any:
+    """Put something in another's place, which must be there: else a breakage breaks nothing; what was there."""
+    replaced = getattr(owner, name)
+    setattr(owner, name, by)
+    return replaced
 
 
 KILLS_OF_WORKERS: Pairs = (("kill", "worker-1"), ("kill", "worker-2"))
