@@ -91,7 +91,7 @@ async def _until_told(work: Coroutine[Any, Any, T]) -> T:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (BrokerUnavailable, StageError, TimeoutError) as error:
+    except (BrokerUnavailable, StageError) as error:
         say(f"the run could not be done: {error}")
         sys.exit(2)
     except asyncio.CancelledError:
