@@ -7,7 +7,7 @@ catch would prove nothing.
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.chaos import performance, spool_disk
+from tests.faults.chaos import performance
 from tests.faults.chaos.performance import Options, perform
 from tests.faults.chaos.report import LOSSES
 from tests.faults.chaos.sabotage import SABOTAGES
@@ -22,9 +22,8 @@ async def prove(folder: Path, seed: int, say: Callable[[str], None], *, may_moun
     """Break, run, tell; 0 where everything was caught and the unbroken program was clean."""
     rows = [("broken", "acknowledged", *LOSSES, "verdict")]
     failed = False
-    names = [name for name in SABOTAGES if spool_disk.IS_BUILT or "spool" not in name]
-    for name in (None, *names):
-        faults = SABOTAGES[name].faults if name else tuple({pair for name in names for pair in SABOTAGES[name].faults})
+    for name in (None, *SABOTAGES):
+        faults = SABOTAGES[name].faults if name else tuple({pair for one in SABOTAGES.values() for pair in one.faults})
         options = Options(
             seed=seed,
             seconds=SECONDS,

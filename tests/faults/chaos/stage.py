@@ -269,8 +269,6 @@ def _cast(stage: Stage, warehouses: Sequence[str], sabotage: str | None) -> None
 
 def spool_settings(stage: Stage) -> dict[str, str]:
     """Where the spool lies; without a disk of its own it is bounded so that it can be full."""
-    if not spool_disk.IS_BUILT:
-        return {}
     if stage.spool_disk is None:
         return {"RECEIVER__SPOOL_BYTES_MAX": str(1024**2)}
     return {"RECEIVER__SPOOL_DIR": str(stage.spool_disk / "spool")}
