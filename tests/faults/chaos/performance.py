@@ -20,7 +20,7 @@ from tests.faults.chaos.plan import Kind, Playground, Strike, draw_plan, kinds
 from tests.faults.chaos.stage import LINKS, Stage, StageError, postgres_url, set_stage
 from tests.faults.chaos.strikes import strike
 
-IDLE_SECONDS_MAX = 180.0
+IDLE_SECONDS_MAX = 150.0
 SETTLE_SECONDS_MAX = 90.0
 PROGRESS_SECONDS = 5.0
 FIRST_ANSWER_SECONDS_MAX = 120.0
