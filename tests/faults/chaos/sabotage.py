@@ -51,7 +51,11 @@ def _answer_before_the_spool() -> None:
 
 def _commit_early() -> None:
     """The worker commits its position before it has published what it read: what Faust's `take_events` can do."""
+    import streams.engine.consumer
     import streams.worker
+
+    def where_committed(_position: Any, *, committed: int | None, earliest: int, end: int) -> tuple[int, None]:  # noqa: ARG001
+        return (earliest if committed is None else committed), None
 
     async def commit_first(worker: Any, events: Any) -> None:
         consumer = worker.app.consumer
@@ -62,6 +66,8 @@ def _commit_early() -> None:
         await absorb_batch(worker, events)
 
     absorb_batch = _replace(streams.worker, "absorb_batch", commit_first)
+    # The positions beside the state would put it right (ADR 0010): here the commit is what counts, as in stock Faust.
+    _replace(streams.engine.consumer, "start_offset", where_committed)
 
 
 def _restore_by_replacing() -> None:
