@@ -18,7 +18,11 @@ export KAFKA
 TRIALS ?= 1
 WORKER ?= callweave
 STORE ?= rocksdb
-.PHONY: help demo test check bench bench-restore chaos-engine lock golden-update contracts clean
+# How long faults strike in `make chaos`, the seed of its plan (empty: drawn, and told), and which warehouse.
+MINUTES ?= 3
+SEED ?=
+WAREHOUSE ?= both
+.PHONY: help demo test check bench bench-restore chaos chaos-proof chaos-engine lock golden-update contracts clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +44,12 @@ bench: $(STAMP) ## measure throughput and latency on this machine
 
 bench-restore: $(STAMP) ## measure restoring: cold in bulk beside Faust's own way, and warm (SESSIONS=n)
 	@$(BIN)/python -m bench.restore --sessions $(or $(SESSIONS),20000)
+
+chaos: $(STAMP) ## faults strike real processes while pushes come, then every answer is checked (MINUTES=3 SEED= WAREHOUSE=both)
+	@$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) --warehouse $(WAREHOUSE) $(if $(SEED),--seed $(SEED))
+
+chaos-proof: $(STAMP) ## the same with the code broken in five ways, each of which must be caught
+	@$(BIN)/python -m tests.faults.chaos --proof
 
 chaos-engine: $(STAMP) ## two workers, a fault in the middle of the load, and what was lost (TRIALS=n WORKER=stock STORE=memory)
 	@$(BIN)/python -m tests.faults.engine_trials --trials $(TRIALS) --worker $(WORKER) --store $(STORE)
