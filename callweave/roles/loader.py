@@ -1,6 +1,7 @@
 """The loader's process."""
 
 import asyncio
+from functools import partial
 
 import structlog
 import uvloop
@@ -8,12 +9,13 @@ from prometheus_client import REGISTRY
 
 from callweave.kafka import client_options
 from callweave.loader_door import loader_routes
+from callweave.log_identity import read_topic_ids
 from callweave.roles.hosting import hosted, set_when_told
 from callweave.runtime import new_token
 from callweave.settings import Settings
 from callweave.stall import StallWatch, watch_loader
 from sinks.halt import HaltError
-from sinks.loader import Loader, LoaderSettings
+from sinks.loader import LOADED_TOPICS, Loader, LoaderSettings
 from sinks.warehouse import open_sink
 from streams.engine.halt import ExitStatus
 
@@ -36,7 +38,15 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         snapshot_file=settings.snapshot_file,
         snapshot_seconds=settings.warehouse.snapshot_seconds,
     )
-    loader = Loader.over_kafka(client_options(settings), settings.kafka.topic_prefix, sink, options, registry=REGISTRY)
+    prefix = settings.kafka.topic_prefix
+    loader = Loader.over_kafka(
+        client_options(settings),
+        prefix,
+        sink,
+        options,
+        registry=REGISTRY,
+        topic_ids=partial(read_topic_ids, settings, [topic.name(prefix) for topic in LOADED_TOPICS]),
+    )
     token = new_token()
     routes = loader_routes(sink, loader, token)
     stop = asyncio.Event()
