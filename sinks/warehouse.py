@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 from sinks.sink import MisconfiguredError, Reader, Sink
 
-_LATER: Final = ("clickhouse", "ducklake", "parquet")
+_LATER: Final = ("clickhouse", "parquet")
 _POSTGRES: Final = ("postgresql://", "postgres://")
 
 
@@ -23,6 +23,12 @@ def open_sink(url: str, *, data_dir: Path, recording_deadline_seconds: int) -> S
         from sinks.postgres import PostgresSink  # noqa: PLC0415
 
         return PostgresSink(url, recording_deadline_seconds=recording_deadline_seconds)
+    if url.startswith("ducklake:"):
+        from sinks.ducklake import DuckLakeSink  # noqa: PLC0415
+        from sinks.ducklake_address import LakeAddress  # noqa: PLC0415
+
+        address = LakeAddress.parse(url, data_dir)
+        return DuckLakeSink(address, recording_deadline_seconds=recording_deadline_seconds)
     raise MisconfiguredError(_unknown(url))
 
 
@@ -38,6 +44,11 @@ def open_reader(url: str, *, data_dir: Path) -> Reader:
         from sinks.postgres_session import Address  # noqa: PLC0415
 
         return PostgresReader(Address(url))
+    if url.startswith("ducklake:"):
+        from sinks.ducklake_address import LakeAddress  # noqa: PLC0415
+        from sinks.ducklake_query import DuckLakeReader  # noqa: PLC0415
+
+        return DuckLakeReader(LakeAddress.parse(url, data_dir))
     raise MisconfiguredError(_unknown(url))
 
 

@@ -33,6 +33,7 @@ from sinks.sink import (
     Written,
 )
 from sinks.warehouse import open_reader, open_sink
+from tests.support.lakes import DUCKLAKE, alter_ducklake, lay_out_ducklake
 from tests.support.sessions import (
     APP,
     RECEIVED_AT,
@@ -49,6 +50,7 @@ SESSIONS_1 = LogPartition("tccc.sessions", 1)
 LETTERS_0 = LogPartition("tccc.dead_letters", 0)
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 DEADLINE_SECONDS = 3600
+SPEAK_DUCKDB = ("duckdb:", "ducklake:", "parquet:")
 
 
 @dataclass
@@ -87,10 +89,13 @@ def a_batch(
     return Batch(rows, seen, moved, expected or dict.fromkeys(moved))
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(params=["duckdb", "postgres", "ducklake"])
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
     if request.param == "duckdb":
         url, alter = "duckdb:///calls.duckdb", _alter_duckdb(tmp_path / "calls.duckdb")
+    elif request.param == "ducklake":
+        lay_out_ducklake(tmp_path)
+        url, alter = DUCKLAKE, alter_ducklake(tmp_path)
     else:
         url = request.getfixturevalue("postgres_url")
         alter = _alter_postgres(url)
@@ -339,7 +344,7 @@ def test_letters_are_counted_and_the_first_one_stays(warehouse: Warehouse) -> No
 
 def _json_text(warehouse: Warehouse, text: str) -> str:
     # Postgres writes JSON back in its own spacing.
-    return text if warehouse.url.startswith("duckdb") else text.replace(":", ": ")
+    return text if warehouse.url.startswith(SPEAK_DUCKDB) else text.replace(":", ": ")
 
 
 def test_a_replay_is_told_beside_the_history_and_is_no_sighting(warehouse: Warehouse) -> None:
@@ -471,7 +476,7 @@ def test_the_layout_of_a_newer_callweave_is_refused(warehouse: Warehouse) -> Non
 
 
 def test_columns_carry_their_descriptions(warehouse: Warehouse) -> None:
-    if warehouse.url.startswith("duckdb"):
+    if warehouse.url.startswith(SPEAK_DUCKDB):
         sql = "SELECT comment FROM duckdb_columns() WHERE table_name = 'sessions' AND column_name = 'uui'"
     else:
         sql = (
@@ -673,7 +678,7 @@ def test_too_many_rows_are_cut_and_said_to_be(warehouse: Warehouse) -> None:
 
 
 def test_a_query_that_takes_too_long_is_stopped(warehouse: Warehouse) -> None:
-    numbers = "range(1000000)" if warehouse.url.startswith("duckdb") else "generate_series(1, 1000000)"
+    numbers = "range(1000000)" if warehouse.url.startswith(SPEAK_DUCKDB) else "generate_series(1, 1000000)"
     with pytest.raises(QueryTooSlowError):
         warehouse.sink.query(f"SELECT count(*) FROM {numbers} a, {numbers} b", QueryLimits(seconds_max=0.2))
 

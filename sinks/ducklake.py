@@ -1,0 +1,120 @@
+"""The lakehouse: tables as Parquet files, a catalogue in Postgres or SQLite, many readers beside the one loader.
+
+The rule: as in every warehouse that DuckDB writes (`sinks.duckdb_tables`), and no time is used to find a session's old
+rows, because none of its times is certain to stay as it is.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import ClassVar, Final
+
+import duckdb
+import structlog
+
+from sinks.ddl import META, OFFSETS
+from sinks.duckdb_tables import DuckDbTables
+from sinks.ducklake_address import LAKE, LakeAddress
+from sinks.ducklake_query import DuckLakeReader
+from sinks.sink import Batch, Fault, QueryLimits, QueryResult, SinkUnavailableError, Written, utc_now
+
+log = structlog.get_logger(__name__)
+
+SNAPSHOTS_KEPT: Final = "1 day"
+"""How far back readers can travel, and how long a file that was replaced stays for those who still read it."""
+COMMITS_BETWEEN_TIDYINGS: Final = 1_000
+"""Also while records never cease to arrive: each commit adds a file to each table that it changes."""
+_FILES_AT_ONCE: Final = 1_000
+_REWRITTEN_WHEN_GONE: Final = 0.25
+"""A file of which this share was replaced is written anew: until then readers skip its dead rows one by one."""
+_TIDYING: Final = (
+    f"CALL ducklake_rewrite_data_files('{LAKE}', delete_threshold => {_REWRITTEN_WHEN_GONE})",
+    f"CALL ducklake_merge_adjacent_files('{LAKE}', max_compacted_files => {_FILES_AT_ONCE})",
+    f"CALL ducklake_expire_snapshots('{LAKE}', older_than => now() - INTERVAL '{SNAPSHOTS_KEPT}')",
+    f"CALL ducklake_cleanup_old_files('{LAKE}', older_than => now() - INTERVAL '{SNAPSHOTS_KEPT}')",
+)
+_SMALL_TABLES: Final = (META, OFFSETS)
+
+_DATA: Final = (duckdb.DataError, duckdb.ConstraintException, duckdb.InvalidInputException)
+_BROKEN: Final = (duckdb.ProgrammingError, duckdb.NotSupportedError)
+
+
+def fault_of(exc: duckdb.Error) -> Fault:
+    """What an error means to the loader, by its class; the catalogue's own errors come without one, and pass."""
+    if isinstance(exc, _DATA):
+        return Fault.DATA
+    return Fault.BROKEN if isinstance(exc, _BROKEN) else Fault.TRANSIENT
+
+
+class DuckLakeSink(DuckDbTables):
+    """A lake."""
+
+    name: ClassVar = "DuckLake"
+
+    def __init__(
+        self,
+        address: LakeAddress,
+        *,
+        recording_deadline_seconds: int,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        super().__init__(recording_deadline_seconds=recording_deadline_seconds, clock=clock)
+        self._address = address
+        self._reader: DuckLakeReader | None = None
+        self._commits_since_tidying = 0
+
+    def open(self) -> None:
+        """Attach or create the lake; create or upgrade what is in it."""
+        super().open()
+        for table in _SMALL_TABLES:
+            # A row or two that every commit replaces: in the catalogue itself, not in a file each time.
+            self._connected().execute(
+                f"CALL {LAKE}.set_option('data_inlining_row_limit', 10000, table_name => '{table.name}')"
+            )
+        self._reader = self._reader or DuckLakeReader(self._address)
+
+    def write(self, batch: Batch) -> Written:
+        """Land the batch in one transaction."""
+        written = super().write(batch)
+        self._commits_since_tidying += 1
+        if self._commits_since_tidying >= COMMITS_BETWEEN_TIDYINGS:
+            self.checkpoint()
+        return written
+
+    def checkpoint(self) -> None:
+        """Merge small files, rewrite those with many dead rows, forget old snapshots. A conflict postpones it."""
+        self._commits_since_tidying = 0
+        for statement in _TIDYING:
+            with self._in_our_words():
+                try:
+                    self._connected().execute(statement).fetchall()
+                except duckdb.TransactionException as exc:
+                    log.debug("tidying_postponed", reason=self._address.plain(exc))
+                    return
+
+    def query(self, sql: str, limits: QueryLimits = QueryLimits()) -> QueryResult:  # noqa: B008 - a frozen value
+        """Run exactly one SELECT, from any thread, on what is committed."""
+        reader = self._reader
+        if reader is None:
+            raise SinkUnavailableError("the warehouse is not open yet")
+        return reader.query(sql, limits)
+
+    def close(self) -> None:
+        """Let go of the lake."""
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = None
+        super().close()
+
+    def _open_database(self) -> duckdb.DuckDBPyConnection:
+        return self._address.attached(read_only=False)
+
+    def _cursor(self, database: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+        cursor = database.cursor()
+        cursor.execute(f"USE {LAKE}")
+        return cursor
+
+    def _fault_of(self, exc: duckdb.Error) -> Fault:
+        return fault_of(exc)
+
+    def _said(self, exc: duckdb.Error) -> str:
+        return self._address.plain(exc)
