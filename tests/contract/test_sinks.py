@@ -33,7 +33,7 @@ from sinks.sink import (
     Written,
 )
 from sinks.warehouse import open_reader, open_sink
-from tests.support.lakes import DUCKLAKE, alter_ducklake, lay_out_ducklake
+from tests.support.lakes import DUCKLAKE, alter_ducklake, alter_parquet, lay_out_ducklake
 from tests.support.sessions import (
     APP,
     RECEIVED_AT,
@@ -89,13 +89,15 @@ def a_batch(
     return Batch(rows, seen, moved, expected or dict.fromkeys(moved))
 
 
-@pytest.fixture(params=["duckdb", "postgres", "ducklake"])
+@pytest.fixture(params=["duckdb", "postgres", "ducklake", "parquet"])
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
     if request.param == "duckdb":
         url, alter = "duckdb:///calls.duckdb", _alter_duckdb(tmp_path / "calls.duckdb")
     elif request.param == "ducklake":
         lay_out_ducklake(tmp_path)
         url, alter = DUCKLAKE, alter_ducklake(tmp_path)
+    elif request.param == "parquet":
+        url, alter = "parquet:///files", alter_parquet(tmp_path / "files")
     else:
         url = request.getfixturevalue("postgres_url")
         alter = _alter_postgres(url)
