@@ -23,7 +23,7 @@ UNFINISHED: Final = ".unfinished"
 _SESSIONS_FILE: Final = re.compile(
     r"sessions/sdk_app_id=(?P<app>\d+)/(?:hour|day)=(?P<period>[0-9T-]+)/(?P<first>\d{12})-(?P<last>\d{12})_.*\.parquet"
 )
-_NUMBERED: Final = re.compile(r"(?P<first>\d{12})-(?P<last>\d{12})(?P<merged>_merged)?\.parquet")
+_NUMBERED: Final = re.compile(r"(?P<first>\d{12})-(?P<last>\d{12})(?:_merged)?\.parquet")
 _SPELLED_MAX: Final = 6
 
 
@@ -71,9 +71,9 @@ def session_files(root: Path) -> list[StoredFile]:
 
 
 def numbered_files(folder: Path) -> list[StoredFile]:
-    """Files of letters, or of commits, by commit. Merged ones are of the period of them all."""
+    """Files of letters, or of commits, by commit."""
     found = [
-        StoredFile(path, folder.name, "" if match["merged"] else "commit", int(match["first"]), int(match["last"]))
+        StoredFile(path, folder.name, "", int(match["first"]), int(match["last"]))
         for path in folder.glob("*.parquet")
         if (match := _NUMBERED.fullmatch(path.name))
     ]
@@ -83,11 +83,12 @@ def numbered_files(folder: Path) -> list[StoredFile]:
 def replaced_files(files: Iterable[StoredFile]) -> dict[StoredFile, StoredFile]:
     """Of these, the ones that another one replaces, and which."""
     listed = list(files)
-    wide: dict[str, list[StoredFile]] = {}
+    wide: dict[tuple[str, str], list[StoredFile]] = {}
     for file in listed:
         if file.first < file.last:
-            wide.setdefault(file.group, []).append(file)
-    return {file: other for file in listed for other in wide.get(file.group, ()) if file.is_replaced_by(other)}
+            wide.setdefault((file.group, file.period[:10]), []).append(file)
+    candidates = ((file, other) for file in listed for other in wide.get((file.group, file.period[:10]), ()))
+    return {file: other for file, other in candidates if file.is_replaced_by(other)}
 
 
 def readable_sessions(root: Path) -> list[Path]:
@@ -107,7 +108,7 @@ def committed(root: Path) -> list[Path]:
 
 def commits_in(folder: Path) -> list[Path]:
     """A folder's commits, in order; merged letters are none."""
-    return [file.path for file in numbered_files(folder) if file.period]
+    return [file.path for file in numbered_files(folder) if file.first == file.last]
 
 
 def commit_number(path: Path) -> int:

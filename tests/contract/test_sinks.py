@@ -33,7 +33,7 @@ from sinks.sink import (
     Written,
 )
 from sinks.warehouse import open_reader, open_sink
-from tests.support.lakes import DUCKLAKE, alter_ducklake, alter_parquet, lay_out_ducklake
+from tests.support.lakes import DUCKLAKE, PARQUET, alter_ducklake, alter_parquet, lay_out_ducklake
 from tests.support.sessions import (
     APP,
     RECEIVED_AT,
@@ -97,7 +97,7 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wareho
         lay_out_ducklake(tmp_path)
         url, alter = DUCKLAKE, alter_ducklake(tmp_path)
     elif request.param == "parquet":
-        url, alter = "parquet:///files", alter_parquet(tmp_path / "files")
+        url, alter = PARQUET, alter_parquet(tmp_path / "files")
     else:
         url = request.getfixturevalue("postgres_url")
         alter = _alter_postgres(url)

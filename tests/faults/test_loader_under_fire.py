@@ -24,13 +24,16 @@ from schemas.dead_letter import decode_letter
 from sinks.halt import HaltError
 from sinks.loader import Loader
 from sinks.sink import QueryRefusedError, SinkUnavailableError
+from tests.support.lakes import DUCKLAKE, PARQUET
 from tests.support.loading import DUCKDB, SETTINGS, Log, a_loader, loaded, loading, rows, until
 from tests.support.sessions import a_leg, a_letter, a_session, session_record
 
 KILLS = 10
 SMALL_HAULS = replace(SETTINGS, limits=replace(SETTINGS.limits, records_max=40))
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["tests.support.loading", "sinks.duckdb", "sinks.postgres"])
+_processes.set_forkserver_preload(
+    ["tests.support.loading", "sinks.duckdb", "sinks.postgres", "sinks.ducklake", "sinks.parquet"]
+)
 
 
 @dataclass
@@ -89,9 +92,10 @@ def log(kafka: str, topic_prefix: str) -> Log:
     return Log(kafka, topic_prefix)
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(params=["duckdb", "postgres", "ducklake", "parquet"])
 def url(request: pytest.FixtureRequest) -> str:
-    return DUCKDB if request.param == "duckdb" else str(request.getfixturevalue("postgres_url"))
+    embedded = {"duckdb": DUCKDB, "ducklake": DUCKLAKE, "parquet": PARQUET}
+    return embedded.get(request.param) or str(request.getfixturevalue("postgres_url"))
 
 
 @pytest.mark.timeout(120)

@@ -17,6 +17,7 @@ from sinks.ducklake_address import LAKE, LakeAddress
 from sinks.warehouse import open_sink
 
 DUCKLAKE = "ducklake:sqlite:///lake/catalogue.sqlite?data_path=lake/files"
+PARQUET = "parquet:///files"
 _RETYPED = re.compile(r"ALTER TABLE (\w+) ALTER COLUMN (\w+) TYPE (.+)")
 
 
