@@ -88,6 +88,9 @@ class DuckDbTables(ABC):
         """Let go of the warehouse."""
         self._drop()
 
+    def _claim(self, writer: duckdb.DuckDBPyConnection) -> None:  # noqa: B027 - a file has no second writer
+        """Make sure that of two writers that are here at the same time one fails to commit."""
+
     @abstractmethod
     def _open_database(self) -> duckdb.DuckDBPyConnection:
         """The database's first connection. It executes nothing more, so that others can branch off it at any time."""
@@ -154,6 +157,7 @@ class DuckDbTables(ABC):
         with _staged(writer, batch), _transaction(writer):
             if not self._may_move(writer, batch):
                 return NOTHING_NEW
+            self._claim(writer)
             now = self._commit_time(writer)
             applied = _replace_sessions(writer, batch.sessions, now)
             _count_letters(writer, batch)

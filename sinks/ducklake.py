@@ -7,6 +7,7 @@ rows, because none of its times is certain to stay as it is.
 from collections.abc import Callable
 from datetime import datetime
 from typing import ClassVar, Final
+from uuid import uuid4
 
 import duckdb
 import structlog
@@ -32,6 +33,7 @@ _TIDYING: Final = (
     f"CALL ducklake_expire_snapshots('{LAKE}', older_than => now() - INTERVAL '{SNAPSHOTS_KEPT}')",
     f"CALL ducklake_cleanup_old_files('{LAKE}', older_than => now() - INTERVAL '{SNAPSHOTS_KEPT}')",
 )
+_WRITER_KEY: Final = "writer"
 _SMALL_TABLES: Final = (META, OFFSETS)
 
 _DATA: Final = (duckdb.DataError, duckdb.ConstraintException, duckdb.InvalidInputException)
@@ -70,6 +72,8 @@ class DuckLakeSink(DuckDbTables):
             self._connected().execute(
                 f"CALL {LAKE}.set_option('data_inlining_row_limit', 10000, table_name => '{table.name}')"
             )
+        if not self._connected().execute(f"FROM {META.name} WHERE key = '{_WRITER_KEY}'").fetchall():
+            self._claim(self._connected())
         self._reader = self._reader or DuckLakeReader(self._address)
 
     def write(self, batch: Batch) -> Written:
@@ -107,6 +111,11 @@ class DuckLakeSink(DuckDbTables):
 
     def _open_database(self) -> duckdb.DuckDBPyConnection:
         return self._address.attached(read_only=False)
+
+    def _claim(self, writer: duckdb.DuckDBPyConnection) -> None:
+        # Two that only insert do not conflict in DuckLake, and before the first commit there are no offsets to delete.
+        writer.execute(f"DELETE FROM {META.name} WHERE key = '{_WRITER_KEY}'")  # noqa: S608 - names of our own
+        writer.execute(f"INSERT INTO {META.name} VALUES ('{_WRITER_KEY}', ?)", [uuid4().hex])  # noqa: S608
 
     def _cursor(self, database: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
         cursor = database.cursor()

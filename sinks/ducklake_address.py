@@ -86,7 +86,7 @@ class LakeAddress:
             database.execute(self._attach(read_only=read_only))
         except duckdb.Error as exc:
             database.close()
-            if isinstance(exc, duckdb.InvalidInputException | duckdb.BinderException | duckdb.CatalogException):
+            if isinstance(exc, duckdb.InvalidInputException | duckdb.BinderException) or "DATA_PATH" in str(exc):
                 raise MisconfiguredError(f"{self} cannot be attached: {self.plain(exc)}") from None
             raise SinkUnavailableError(f"{self} cannot be reached: {self.plain(exc)}") from None
         except BaseException:

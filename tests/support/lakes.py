@@ -14,14 +14,45 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sinks.ducklake_address import LAKE, LakeAddress
+from sinks.rows import lay_out, read_document
+from sinks.sink import Batch, Sink
 from sinks.warehouse import open_sink
+from tests.support.sessions import a_leg, a_session, session_record
 
 DUCKLAKE = "ducklake:sqlite:///lake/catalogue.sqlite?data_path=lake/files"
 PARQUET = "parquet:///files"
+READER = """
+import json, sys
+from pathlib import Path
+
+from sinks.warehouse import open_reader
+
+url, data_dir, last_version = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+reads, torn, last = 0, 0, -1
+reader = open_reader(url, data_dir=data_dir)
+print("reading", flush=True)
+while last < last_version:
+    sessions, legs, rows, first, last = reader.query(
+        "select (select count(*) from sessions), (select sum(leg_count) from sessions),"
+        " (select count(*) from legs), (select min(version) from sessions), (select max(version) from sessions)"
+    ).rows[0]
+    reads += 1
+    torn += legs != rows or sessions != 20 or first != last
+print(json.dumps({"reads": reads, "torn": torn}))
+"""
+"""A program that reads until it sees a version, and counts the answers that no single commit ever made true."""
 _RETYPED = re.compile(r"ALTER TABLE (\w+) ALTER COLUMN (\w+) TYPE (.+)")
 
 
 _DROPPED = re.compile(r"ALTER TABLE (\w+) DROP COLUMN (\w+)")
+
+
+def write_twenty(sink: Sink, version: int) -> None:
+    """Twenty sessions of one version, with so many legs that any mixture shows."""
+    legs = [a_leg(number) for number in range(version % 5)]
+    documents = [a_session(f"s-{at}", version=version, leg_count=len(legs), legs=legs) for at in range(20)]
+    rows, _ = lay_out(read_document(*session_record(document)) for document in documents)
+    sink.write(Batch(rows, (), {}, {}))
 
 
 def lay_out_ducklake(data_dir: Path) -> None:
