@@ -20,10 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.columns import DEAD_LETTERS, SESSION_TABLES, SESSIONS, ColumnType
+from schemas.topics import SESSIONS as SESSIONS_TOPIC
 from sinks import ddl
 from sinks.ddl import META, OFFSETS, Catalogue, Dialect, names
 from sinks.duckdb_query import CONFIG
-from sinks.parquet_commits import Commit, latest_commit, publish_commit
+from sinks.parquet_commits import NO_COMMIT, latest_commit, publish_commit
 from sinks.parquet_compaction import Compaction, compact
 from sinks.parquet_files import (
     COMMITS_FOLDER,
@@ -97,7 +98,7 @@ class ParquetSink:
         self._clock = clock
         self._lock: int | None = None
         self._index: duckdb.DuckDBPyConnection | None = None
-        self._commit = Commit(0, {})
+        self._commit = NO_COMMIT
         self._reader: ParquetReader | None = None
 
     def open(self) -> None:
@@ -243,7 +244,7 @@ class ParquetSink:
             index.register("won", keys.take(winners))
             index.execute(_FORGET)
             index.execute("INSERT INTO known SELECT sdk_app_id, session_id, version, digest FROM won")
-        is_new_hour = self._commit.moved_at is not None and hour_of(self._commit.moved_at) != hour_of(now)
+        is_new_hour = hour_of(self._commit.at) != hour_of(now)
         self._commit = commit
         if is_new_hour:
             # Also while records never cease to arrive.
@@ -258,6 +259,7 @@ class ParquetSink:
         what = spelled(
             (partition, batch.expected.get(LogPartition(topic, partition)) or 0, next_offset - 1)
             for (topic, partition), next_offset in batch.offsets.items()
+            if topic.endswith(SESSIONS_TOPIC.suffix)
         )
         start = 0
         for app, positions in groupby(winners, key=lambda position: batch.sessions.keys[position].sdk_app_id):
@@ -268,8 +270,7 @@ class ParquetSink:
 
     def _commit_time(self) -> datetime:
         # Never backwards, whatever the clock does: incremental models take loaded_at for their watermark.
-        now, latest = self._clock(), self._commit.moved_at
-        return now if latest is None else max(now, latest + timedelta(microseconds=1))
+        return max(self._clock(), self._commit.at + timedelta(microseconds=1))
 
 
 def _locked(path: Path) -> int:

@@ -34,27 +34,26 @@ _QUIET_COMMITS_KEPT: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The state after a commit: its number, and each partition's next offset with the time of its last move."""
+    """The state after a commit: its number, its time, and each partition's next offset with the time of its last move."""
 
     number: int
     offsets: Mapping[LogPartition, tuple[int, datetime]]
-
-    @property
-    def moved_at(self) -> datetime | None:
-        """When offsets were last moved."""
-        return max((moment for _, moment in self.offsets.values()), default=None)
+    at: datetime
 
     def after(self, moved: Mapping[LogPartition, int], now: datetime) -> "Commit":
         """The state when these offsets have moved."""
         changed = {partition: (next_offset, now) for partition, next_offset in moved.items()}
-        return Commit(self.number + 1, {**self.offsets, **changed})
+        return Commit(self.number + 1, {**self.offsets, **changed}, now)
+
+
+NO_COMMIT: Final = Commit(0, {}, datetime.fromtimestamp(0, UTC))
 
 
 def latest_commit(root: Path) -> Commit:
     """Where the warehouse is; number 0 before its first commit."""
     last = committed(root)
     if not last:
-        return Commit(0, {})
+        return NO_COMMIT
     metadata = pq.read_metadata(max(last, key=commit_number)).metadata
     told = json.loads(metadata[_METADATA_KEY])
     return Commit(
@@ -63,6 +62,7 @@ def latest_commit(root: Path) -> Commit:
             LogPartition(topic, partition): (next_offset, datetime.fromisoformat(moment))
             for topic, partition, next_offset, moment in told["offsets"]
         },
+        datetime.fromisoformat(told["at"]),
     )
 
 
@@ -71,6 +71,7 @@ def publish_commit(root: Path, commit: Commit, letters: Sequence[LetterRow]) -> 
     rows = letters_told(letters, commit.number)
     told = {
         "commit": commit.number,
+        "at": commit.at.astimezone(UTC).isoformat(),
         "offsets": [
             [*partition, next_offset, moment.astimezone(UTC).isoformat()]
             for partition, (next_offset, moment) in sorted(commit.offsets.items())
