@@ -6,7 +6,7 @@ rows, because none of its times is certain to stay as it is.
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 from uuid import uuid4
 
 import duckdb
@@ -16,7 +16,7 @@ from sinks.ddl import META, OFFSETS
 from sinks.duckdb_tables import DuckDbTables
 from sinks.ducklake_address import LAKE, LakeAddress
 from sinks.ducklake_query import DuckLakeReader
-from sinks.sink import Batch, Fault, QueryLimits, QueryResult, SinkUnavailableError, Written, utc_now
+from sinks.sink import Batch, Compaction, Fault, QueryLimits, QueryResult, SinkUnavailableError, Written, utc_now
 
 log = structlog.get_logger(__name__)
 
@@ -27,12 +27,10 @@ COMMITS_BETWEEN_TIDYINGS: Final = 1_000
 _FILES_AT_ONCE: Final = 1_000
 _REWRITTEN_WHEN_GONE: Final = 0.25
 """A file of which this share was replaced is written anew: until then readers skip its dead rows one by one."""
-_TIDYING: Final = (
-    f"CALL ducklake_rewrite_data_files('{LAKE}', delete_threshold => {_REWRITTEN_WHEN_GONE})",
-    f"CALL ducklake_merge_adjacent_files('{LAKE}', max_compacted_files => {_FILES_AT_ONCE})",
-    f"CALL ducklake_expire_snapshots('{LAKE}', older_than => now() - INTERVAL '{SNAPSHOTS_KEPT}')",
-    f"CALL ducklake_cleanup_old_files('{LAKE}', older_than => now() - INTERVAL '{SNAPSHOTS_KEPT}')",
-)
+_REWRITE: Final = f"CALL ducklake_rewrite_data_files('{LAKE}', delete_threshold => {_REWRITTEN_WHEN_GONE})"
+_MERGE: Final = f"CALL ducklake_merge_adjacent_files('{LAKE}', max_compacted_files => {_FILES_AT_ONCE})"
+_EXPIRE: Final = f"CALL ducklake_expire_snapshots('{LAKE}', older_than => now() - INTERVAL '{SNAPSHOTS_KEPT}')"
+_CLEAN: Final = f"CALL ducklake_cleanup_old_files('{LAKE}', older_than => now() - INTERVAL '{SNAPSHOTS_KEPT}')"
 _WRITER_KEY: Final = "writer"
 _SMALL_TABLES: Final = (META, OFFSETS)
 
@@ -85,15 +83,26 @@ class DuckLakeSink(DuckDbTables):
         return written
 
     def checkpoint(self) -> None:
-        """Merge small files, rewrite those with many dead rows, forget old snapshots. A conflict postpones it."""
+        """Merge small files, rewrite those with many dead rows, forget old snapshots."""
+        self.compact()
+
+    def compact(self) -> Compaction:
+        """The same; what was done. A conflict with another writer postpones the rest."""
         self._commits_since_tidying = 0
-        for statement in _TIDYING:
-            with self._in_our_words():
-                try:
-                    self._connected().execute(statement).fetchall()
-                except duckdb.TransactionException as exc:
-                    log.debug("tidying_postponed", reason=self._address.plain(exc))
-                    return
+        merged = made = 0
+        for statement in (_REWRITE, _MERGE):
+            for _, _, old_count, new_count in self._tidied(statement):
+                merged, made = merged + old_count, made + new_count
+        self._tidied(_EXPIRE)
+        return Compaction(merged, made, len(self._tidied(_CLEAN)))
+
+    def _tidied(self, statement: str) -> list[Any]:
+        with self._in_our_words():
+            try:
+                return self._connected().execute(statement).fetchall()
+            except duckdb.TransactionException as exc:
+                log.debug("tidying_postponed", reason=self._address.plain(exc))
+                return []
 
     def query(self, sql: str, limits: QueryLimits = QueryLimits()) -> QueryResult:  # noqa: B008 - a frozen value
         """Run exactly one SELECT, from any thread, on what is committed."""

@@ -25,7 +25,7 @@ from sinks import ddl
 from sinks.ddl import META, OFFSETS, Catalogue, Dialect, names
 from sinks.duckdb_query import CONFIG
 from sinks.parquet_commits import NO_COMMIT, latest_commit, publish_commit
-from sinks.parquet_compaction import Compaction, compact
+from sinks.parquet_compaction import compact
 from sinks.parquet_files import (
     COMMITS_FOLDER,
     LETTERS_FOLDER,
@@ -53,6 +53,7 @@ from sinks.rows import SessionRows
 from sinks.sink import (
     NOTHING_NEW,
     Batch,
+    Compaction,
     FencedError,
     LogPartition,
     MisconfiguredError,

@@ -34,7 +34,7 @@ _QUIET_COMMITS_KEPT: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The state after a commit: its number, its time, and each partition's next offset with the time of its last move."""
+    """The state after a commit: its number and time, and each partition's next offset with when it last moved."""
 
     number: int
     offsets: Mapping[LogPartition, tuple[int, datetime]]

@@ -5,7 +5,6 @@ keep of each session the highest version, wherever it lies, so they see the same
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -27,6 +26,7 @@ from sinks.parquet_files import (
     sessions_folder,
 )
 from sinks.parquet_query import highest
+from sinks.sink import Compaction
 
 REPLACED_KEPT_SECONDS: Final = 900.0
 """How long a file stays after it was replaced: longer than any query of ours may take."""
@@ -35,16 +35,6 @@ BYTES_AT_ONCE: Final = 64 * 1024 * 1024
 _BYTES_A_CALL: Final = 4 * BYTES_AT_ONCE
 _LETTER_FILES_MIN: Final = 50
 _HOUR_IS_OVER_AFTER: Final = timedelta(minutes=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Compaction:
-    """What was done, and whether there is more to do."""
-
-    merged_count: int = 0
-    files_made: int = 0
-    removed_count: int = 0
-    has_more: bool = False
 
 
 def compact(

@@ -8,7 +8,17 @@ from aiokafka.errors import KafkaError
 
 from callweave import __version__
 from callweave.broker.jars import BrokerUnavailable
-from callweave.cli import contracts, letters, looking, operating, reconciling, running, simulating_api, trying
+from callweave.cli import (
+    contracts,
+    letters,
+    looking,
+    operating,
+    reconciling,
+    running,
+    simulating_api,
+    trying,
+    warehousing,
+)
 from callweave.cli.common import MISUSED, WRONG, say
 from callweave.settings import MisconfiguredError
 from callweave.simulator.faults import FaultError
@@ -32,6 +42,7 @@ looking.register(app)
 trying.register(app)
 simulating_api.register(app)
 contracts.register(app)
+warehousing.register(app)
 
 
 def _show_version(value: bool) -> None:

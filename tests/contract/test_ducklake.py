@@ -79,7 +79,7 @@ def test_a_reader_of_another_process_sees_whole_batches_while_the_loader_writes(
 ) -> None:
     warehouse = request.getfixturevalue("lake" if catalogue == "sqlite" else "lake_in_postgres")
     write_twenty(warehouse.sink, 1)
-    versions = 15
+    versions = 8
     command = [sys.executable, "-c", READER, warehouse.url, str(tmp_path), str(versions)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
         assert reader.stdout is not None
@@ -99,7 +99,7 @@ def test_of_two_writers_that_begin_at_once_one_lands(
     warehouse = request.getfixturevalue("lake" if catalogue == "sqlite" else "lake_in_postgres")
     other = open_sink(warehouse.url, data_dir=tmp_path, recording_deadline_seconds=3600)
     other.open()
-    rounds = 3
+    rounds = 2
     with closing(other):
         for number in range(rounds):
             part = LogPartition("tccc.sessions", number)

@@ -107,13 +107,13 @@ def test_a_reader_of_another_process_sees_whole_batches_while_files_come_and_are
     sink = ParquetSink(tmp_path / "files", recording_deadline_seconds=3600, clock=clock)
     sink.open()
     write_twenty(sink, 1)
-    versions = 40
+    versions = 15
     command = [sys.executable, "-c", READER, PARQUET, str(tmp_path), str(versions)]
     with closing(sink), subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
         assert reader.stdout is not None
         assert reader.stdout.readline() == "reading\n"
         for version in range(2, versions + 1):
-            clock.now += timedelta(minutes=17)
+            clock.now += timedelta(minutes=29)
             write_twenty(sink, version)
         found = json.loads(reader.communicate(timeout=60)[0])
 
