@@ -260,7 +260,7 @@ class ParquetSink:
         what = spelled(
             (partition, batch.expected.get(LogPartition(topic, partition)) or 0, next_offset - 1)
             for (topic, partition), next_offset in batch.offsets.items()
-            if topic.endswith(SESSIONS_TOPIC.suffix)
+            if topic.endswith(SESSIONS_TOPIC.suffix) and partition >= 0  # below it stand the ids of topics
         )
         start = 0
         for app, positions in groupby(winners, key=lambda position: batch.sessions.keys[position].sdk_app_id):

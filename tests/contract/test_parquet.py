@@ -17,12 +17,13 @@ from sinks import parquet, parquet_compaction
 from sinks.parquet import ParquetSink
 from sinks.parquet_compaction import compact
 from sinks.parquet_files import numbered_files, readable_sessions, session_files
-from sinks.sink import MisconfiguredError, SinkUnavailableError
+from sinks.sink import LogPartition, MisconfiguredError, SinkUnavailableError
 from sinks.warehouse import open_sink
 from tests.contract.test_sinks import LETTERS_0, SESSIONS_0, SESSIONS_1, a_batch
 from tests.support.lakes import PARQUET, READER, write_twenty
 from tests.support.sessions import APP, a_leg, a_letter, a_session
 
+TOPIC_ID = LogPartition("tccc.sessions", -1)
 NOON = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 EVERYTHING = (
     "SELECT s.session_id, s.version, s.caller, count(l.leg_sequence) FROM sessions AS s "
@@ -66,7 +67,7 @@ def test_a_file_lies_by_application_and_hour_and_its_name_tells_its_offsets(sink
         a_batch(
             a_session("a"),
             a_session("b", sdk_app_id=7),
-            offsets={SESSIONS_0: 180, SESSIONS_1: 9, LETTERS_0: 4},
+            offsets={SESSIONS_0: 180, SESSIONS_1: 9, LETTERS_0: 4, TOPIC_ID: 2**60},
         )
     )
     found = names(tmp_path / "files")
