@@ -14,7 +14,7 @@ import structlog
 
 from sinks.ddl import META, OFFSETS
 from sinks.duckdb_tables import DuckDbTables
-from sinks.ducklake_address import LAKE, LakeAddress
+from sinks.ducklake_address import LAKE, LakeAddress, fault_of
 from sinks.ducklake_query import DuckLakeReader
 from sinks.sink import Batch, Compaction, Fault, QueryLimits, QueryResult, SinkUnavailableError, Written, utc_now
 
@@ -33,16 +33,6 @@ _EXPIRE: Final = f"CALL ducklake_expire_snapshots('{LAKE}', older_than => now() 
 _CLEAN: Final = f"CALL ducklake_cleanup_old_files('{LAKE}', older_than => now() - INTERVAL '{SNAPSHOTS_KEPT}')"
 _WRITER_KEY: Final = "writer"
 _SMALL_TABLES: Final = (META, OFFSETS)
-
-_DATA: Final = (duckdb.DataError, duckdb.ConstraintException, duckdb.InvalidInputException)
-_BROKEN: Final = (duckdb.ProgrammingError, duckdb.NotSupportedError)
-
-
-def fault_of(exc: duckdb.Error) -> Fault:
-    """What an error means to the loader, by its class; the catalogue's own errors come without one, and pass."""
-    if isinstance(exc, _DATA):
-        return Fault.DATA
-    return Fault.BROKEN if isinstance(exc, _BROKEN) else Fault.TRANSIENT
 
 
 class DuckLakeSink(DuckDbTables):
@@ -65,13 +55,8 @@ class DuckLakeSink(DuckDbTables):
     def open(self) -> None:
         """Attach or create the lake; create or upgrade what is in it."""
         super().open()
-        for table in _SMALL_TABLES:
-            # A row or two that every commit replaces: in the catalogue itself, not in a file each time.
-            self._connected().execute(
-                f"CALL {LAKE}.set_option('data_inlining_row_limit', 10000, table_name => '{table.name}')"
-            )
-        if not self._connected().execute(f"FROM {META.name} WHERE key = '{_WRITER_KEY}'").fetchall():
-            self._claim(self._connected())
+        with self._in_our_words():
+            self._prepare(self._connected())
         self._reader = self._reader or DuckLakeReader(self._address)
 
     def write(self, batch: Batch) -> Written:
@@ -120,6 +105,14 @@ class DuckLakeSink(DuckDbTables):
 
     def _open_database(self) -> duckdb.DuckDBPyConnection:
         return self._address.attached(read_only=False)
+
+    def _prepare(self, writer: duckdb.DuckDBPyConnection) -> None:
+        if writer.execute(f"FROM {META.name} WHERE key = '{_WRITER_KEY}'").fetchall():
+            return
+        for table in _SMALL_TABLES:
+            # A row or two that every commit replaces: in the catalogue itself, not in a file each time.
+            writer.execute(f"CALL {LAKE}.set_option('data_inlining_row_limit', 10000, table_name => '{table.name}')")
+        self._claim(writer)
 
     def _claim(self, writer: duckdb.DuckDBPyConnection) -> None:
         # Two that only insert do not conflict in DuckLake, and before the first commit there are no offsets to delete.

@@ -1,4 +1,5 @@
-"""`ducklake:<catalogue>?data_path=<where the files lie>`: which catalogue, which files, and how both are attached.
+"""`ducklake:<catalogue>?data_path=<where the files lie>`: which catalogue, which files, how both are attached, and what
+their errors mean.
 
 The rule: an address is shown without its password, in every message.
 """
@@ -17,7 +18,7 @@ import duckdb
 from sinks.ddl import literal
 from sinks.duckdb_extensions import load_extension
 from sinks.duckdb_query import CONFIG
-from sinks.sink import MisconfiguredError, SinkUnavailableError
+from sinks.sink import Fault, MisconfiguredError, SinkUnavailableError
 
 LAKE: Final = "lake"
 """What the attached catalogue is called in our connections."""
@@ -27,6 +28,17 @@ _FORMS: Final = (
 )
 _SQLITE_BUSY_MILLISECONDS: Final = 10_000
 _PASSWORD: Final = re.compile(r"password\s*=\s*('(?:[^'\\]|\\.)*'|\S+)")
+
+
+_DATA: Final = (duckdb.DataError, duckdb.ConstraintException, duckdb.InvalidInputException)
+_BROKEN: Final = (duckdb.ProgrammingError, duckdb.NotSupportedError)
+
+
+def fault_of(exc: duckdb.Error) -> Fault:
+    """What an error means to the loader, by its class; the catalogue's own errors come without one, and pass."""
+    if isinstance(exc, _DATA):
+        return Fault.DATA
+    return Fault.BROKEN if isinstance(exc, _BROKEN) else Fault.TRANSIENT
 
 
 @dataclass(frozen=True, slots=True)

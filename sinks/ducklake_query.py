@@ -7,14 +7,15 @@ reaches another database or changes the lake may be called.
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from threading import Lock
 from typing import Any, Final
 
 import duckdb
 
 from sinks.ddl import literal
 from sinks.duckdb_query import run_query
-from sinks.ducklake_address import LAKE, LakeAddress
-from sinks.sink import QueryLimits, QueryRefusedError, QueryResult
+from sinks.ducklake_address import LAKE, LakeAddress, fault_of
+from sinks.sink import Fault, QueryLimits, QueryRefusedError, QueryResult, QueryTooSlowError, SinkUnavailableError
 
 _CLOSED_FAMILIES: Final = ("postgres_", "sqlite_", "ducklake_")
 _CLOSED: Final = frozenset(
@@ -28,27 +29,53 @@ class DuckLakeReader:
 
     def __init__(self, address: LakeAddress) -> None:
         self._address = address
-        self._database = address.attached(read_only=True)
-        for statement in (
-            f"SET GLOBAL allowed_directories = [{literal(address.data_path)}]",
-            "SET GLOBAL enable_external_access = false",
-            "SET GLOBAL lock_configuration = true",
-        ):
-            self._database.execute(statement)
+        self._attaching = Lock()
+        self._database: duckdb.DuckDBPyConnection | None = None
+        self._attached()
 
     def query(self, sql: str, limits: QueryLimits = QueryLimits()) -> QueryResult:  # noqa: B008 - a frozen value
         """Run exactly one SELECT within the limits, from any thread."""
-        with closing(self._database.cursor()) as cursor:
+        with closing(self._attached().cursor()) as cursor:
             _refuse_closed_functions(cursor, sql)
-            cursor.execute(f"USE {LAKE}")
             try:
+                cursor.execute(f"USE {LAKE}")
                 return run_query(cursor, sql, limits)
+            except QueryTooSlowError:
+                raise
             except QueryRefusedError as exc:
-                raise type(exc)(self._address.plain(exc)) from None
+                said = self._address.plain(exc)
+                if isinstance(exc.__cause__, duckdb.Error) and _is_away(exc.__cause__):
+                    self.close()
+                    raise SinkUnavailableError(f"{self._address}: {said}") from None
+                raise type(exc)(said) from None
+            except duckdb.Error as exc:
+                self.close()
+                raise SinkUnavailableError(f"{self._address}: {self._address.plain(exc)}") from None
 
     def close(self) -> None:
-        """Let go of catalogue and files."""
-        self._database.close()
+        """Let go of catalogue and files; the next query attaches them again."""
+        with self._attaching:
+            if self._database is not None:
+                self._database.close()
+            self._database = None
+
+    def _attached(self) -> duckdb.DuckDBPyConnection:
+        with self._attaching:
+            if self._database is None:
+                database = self._address.attached(read_only=True)
+                for statement in (
+                    f"SET GLOBAL allowed_directories = [{literal(self._address.data_path)}]",
+                    "SET GLOBAL enable_external_access = false",
+                    "SET GLOBAL lock_configuration = true",
+                ):
+                    database.execute(statement)
+                self._database = database
+            return self._database
+
+
+def _is_away(exc: duckdb.Error) -> bool:
+    # What the configuration forbids is no fault of catalogue or storage.
+    return fault_of(exc) is Fault.TRANSIENT and not isinstance(exc, duckdb.PermissionException)
 
 
 def _refuse_closed_functions(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:

@@ -5,12 +5,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 import duckdb
+import psycopg
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -235,6 +236,27 @@ def test_a_catalogue_that_is_away_is_waited_for_and_its_password_kept(tmp_path: 
                 attempt()
             assert "hush" not in str(caught.value)
         assert "hush" not in repr(LakeAddress.parse(url, tmp_path))
+
+
+def test_a_reader_finds_its_catalogue_again(lake_in_postgres: Warehouse, postgres_url: str) -> None:
+    lake_in_postgres.load(a_session("a"))
+    with psycopg.connect(postgres_url, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    count = "SELECT count(*) FROM sessions"
+    with suppress(SinkUnavailableError):
+        lake_in_postgres.rows(count)
+
+    assert lake_in_postgres.rows(count) == [(1,)]
+
+    batch = a_batch(a_session("b"), offsets={contract.SESSIONS_0: 2}, expected={contract.SESSIONS_0: 1})
+    with suppress(SinkUnavailableError):
+        lake_in_postgres.sink.write(batch)
+    lake_in_postgres.sink.write(batch)
+
+    assert lake_in_postgres.rows(count) == [(2,)]
 
 
 @pytest.mark.parametrize(
