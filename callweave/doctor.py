@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 
 from aiokafka.errors import KafkaError
 
+from callweave.accounts import api_accounts
 from callweave.kafka import admin_client, client_options
 from callweave.reading import open_questions
+from callweave.reconciling import probe
 from callweave.settings import MisconfiguredError, Settings
 from callweave.standing import look
 from callweave.topics import check_topics
@@ -31,7 +33,7 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Run every check; none of them changes anything."""
-    return [_guarded(check, settings) for check in _CHECKS] + list(_running(settings))
+    return [_guarded(check, settings) for check in _CHECKS] + [*_api(settings), *_running(settings)]
 
 
 def _guarded(check: Callable[[Settings], Finding], settings: Settings) -> Finding:
@@ -117,6 +119,17 @@ def _credentials(settings: Settings) -> Finding:
             "CALLWEAVE_RECEIVER__URL_TOKEN" + (" before it is public" if is_local else ""),
         )
     return Finding("credentials", True, f"auth {receiver.auth}{', URL token' if receiver.url_token else ''}")
+
+
+def _api(settings: Settings) -> Iterator[Finding]:
+    """TCCC's API, for each application that reconcile reads."""
+    if not api_accounts(settings):
+        return
+    for finding in probe(settings):
+        ahead = finding.clock_ahead_seconds
+        clock = "" if ahead is None else f", this clock differs from its by {ahead:+.0f} s"
+        works = f"SdkAppId {finding.sdk_app_id}: answers{clock}"
+        yield Finding("api", finding.problem is None, finding.problem or works)
 
 
 def _running(settings: Settings) -> Iterator[Finding]:

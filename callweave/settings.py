@@ -8,17 +8,20 @@ import socket
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from ingest.reconcile.endpoint import check_endpoint
 
 ENV_PREFIX = "CALLWEAVE_"
 MIB = 1024 * 1024
@@ -97,6 +100,51 @@ class WarehouseSettings(Group):
     snapshot_seconds: float = Field(default=300.0, ge=0)
 
 
+class ApiSettings(Group):
+    """TCCC's API: the key that reconcile reads it with, and the applications to read."""
+
+    secret_id: str | None = None
+    secret_key: SecretStr | None = None
+    region: str = ""
+    endpoint: str | None = None
+    # The environment has them with commas between; a file may have a list.
+    sdk_app_ids: Annotated[tuple[Annotated[int, Field(ge=1, le=2**63 - 1)], ...], NoDecode] = ()
+
+    @field_validator("sdk_app_ids", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.strip("[]").split(",") if part.strip())
+        return (value,) if isinstance(value, int) else value
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_a_place(cls, value: str | None) -> str | None:
+        problem = None if value is None else check_endpoint(value)
+        if problem:
+            raise ValueError(problem)
+        return value
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        given = [bool(self.secret_id), self.secret_key is not None, bool(self.sdk_app_ids)]
+        if any(given) and not all(given):
+            raise ValueError("secret_id, secret_key and sdk_app_ids go together: set all three, or none")
+        return self
+
+
+class ReconcileSettings(Group):
+    """How TCCC's API is read."""
+
+    requests_per_second: float = Field(default=15.0, gt=0, le=18)
+    concurrency: int = Field(default=8, ge=1, le=64)
+    lag_seconds: int = Field(default=600, ge=0)
+    overlap_seconds: int = Field(default=6 * 3600, ge=0)
+    interval_seconds: int = Field(default=300, ge=1)
+    absent_after_seconds: int = Field(default=24 * 3600, ge=0)
+    back_fill_days: int = Field(default=3, ge=0, le=180)
+
+
 class AdminSettings(Group):
     """Health and metrics; never on the public port."""
 
@@ -131,6 +179,8 @@ class Settings(BaseSettings):
     receiver: ReceiverSettings = ReceiverSettings()
     worker: WorkerSettings = WorkerSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
+    api: ApiSettings = ApiSettings()
+    reconcile: ReconcileSettings = ReconcileSettings()
     admin: AdminSettings = AdminSettings()
     broker: BrokerSettings = BrokerSettings()
     log: LogSettings = LogSettings()
@@ -249,7 +299,7 @@ def _config_from_environment() -> Path | None:
 
 def _sentence(exc: ValidationError) -> str:
     first = exc.errors(include_url=False, include_input=False)[0]
-    path = [str(part) for part in first["loc"]]
+    path = [part for part in first["loc"] if isinstance(part, str)]
     where = ".".join(path) or "the settings"
     variable = f" ({ENV_PREFIX}{'__'.join(path).upper()})" if path else ""
     if first["type"] == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""`callweave up`: broker (unless one is given), topics, receiver, worker, loader; supervised, and drained at the end.
+"""`callweave up`: broker (unless one is given), topics, receiver, worker, loader; with a key of TCCC's API, reconcile.
 
 A role that dies is started again with back-off. A role that halts on purpose, or that cannot work as it is configured,
 is not, and says why. Children never outlive this process. Nothing that was answered is lost when it stops early: what
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
+from callweave.accounts import api_accounts
 from callweave.broker.jars import BrokerUnavailable
 from callweave.broker.local import LocalBroker
 from callweave.child import die_with_parent
@@ -31,6 +32,9 @@ from sinks.warehouse import open_sink
 from streams.engine.halt import ExitStatus
 
 ROLES = ("receiver", "worker", "loader")
+SOURCES_OF_THE_API = ("reconcile",)
+"""Roles that need a key of TCCC's API. Like the receiver they bring events, and end before the pipeline is drained."""
+
 DRAIN_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -63,7 +67,8 @@ class Supervisor:
         self._say = say
         self._ready = ready
         self._runtime = Runtime(settings.data_dir)
-        self._children = {role: Child(role) for role in ROLES}
+        self._roles = (*ROLES, *SOURCES_OF_THE_API) if api_accounts(settings) else ROLES
+        self._children = {role: Child(role) for role in self._roles}
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
         self._bootstrap_servers = ""
@@ -195,7 +200,7 @@ class Supervisor:
         told: set[str] = set()
         while True:
             roles = self._runtime.roles()
-            for role in ROLES:
+            for role in self._roles:
                 entry = roles.get(role)
                 if role not in told and entry is not None and entry.admin_url is not None:
                     told.add(role)
@@ -215,7 +220,8 @@ class Supervisor:
             return self._failed_status
         self._say("draining: the receiver takes no more pushes")
         deadline = time.monotonic() + DRAIN_SECONDS_MAX
-        await self._end("receiver", STOP_SECONDS_MAX)
+        for role in ("receiver", *SOURCES_OF_THE_API):
+            await self._end(role, STOP_SECONDS_MAX)
         try:
             waiting = asyncio.create_task(wait_idle(self._settings_with_broker(), deadline - time.monotonic()))
             hurry = asyncio.create_task(self._hurried.wait())
@@ -237,11 +243,11 @@ class Supervisor:
         return 1
 
     async def _end_everybody(self) -> None:
-        for role in ROLES:
+        for role in self._roles:
             await self._end(role, 0 if self._hurried.is_set() else STOP_SECONDS_MAX)
 
     async def _end(self, role: str, grace_seconds: float) -> None:
-        process = self._children[role].process
+        process = self._children[role].process if role in self._children else None
         if process is None or process.returncode is not None:
             return
         process.terminate()

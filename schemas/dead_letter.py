@@ -21,6 +21,7 @@ class Stage(StrEnum):
     RECEIVE = "receive"
     ABSORB = "absorb"
     LOAD = "load"
+    RECONCILE = "reconcile"
 
 
 class Reason(StrEnum):

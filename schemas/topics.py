@@ -47,6 +47,12 @@ DEAD_LETTERS = Topic(
     # Seen counts are counted by the loader: compaction waits until it has had a day to see every repetition.
     config=_config("compact,delete", **{"retention.ms": str(90 * _DAY_MS), "min.compaction.lag.ms": str(_DAY_MS)}),
 )
+RECONCILE = Topic(
+    "reconcile",
+    "which hours of the API were read, when, and what was published of them",
+    partitioned=False,
+    config=_config("compact"),
+)
 
 EVENT_TOPICS = (CDR, RECORD, VOICEMAIL)
-TOPICS = (*EVENT_TOPICS, SESSIONS, DEAD_LETTERS)
+TOPICS = (*EVENT_TOPICS, SESSIONS, DEAD_LETTERS, RECONCILE)

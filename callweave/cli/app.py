@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 
 from callweave import __version__
 from callweave.broker.jars import BrokerUnavailable
-from callweave.cli import contracts, looking, operating, running, simulating_api, trying
+from callweave.cli import contracts, looking, operating, reconciling, running, simulating_api, trying
 from callweave.cli.common import MISUSED, WRONG, say
 from callweave.settings import MisconfiguredError
 from callweave.simulator.faults import FaultError
@@ -25,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 running.register(app)
+reconciling.register(app)
 operating.register(app)
 looking.register(app)
 trying.register(app)

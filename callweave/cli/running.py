@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def up(config: ConfigOption = None, data: DataOption = None) -> None:
-    """Run everything on this machine: broker (unless one is set), topics, receiver, worker, loader.
+    """Run everything on this machine: broker (unless one is set), topics, receiver, worker, loader, reconcile.
 
     Prints one line `ready <push URL>` on standard output once pushes are welcome. Ctrl-C or SIGTERM drains and stops.
     """

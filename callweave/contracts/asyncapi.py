@@ -4,7 +4,7 @@ from typing import Any
 
 from callweave import __version__
 from callweave.contracts.json_schemas import inlined, json_schemas
-from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, SESSIONS, TOPICS, Topic
+from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, RECONCILE, SESSIONS, TOPICS, Topic
 
 DEFAULT_PREFIX = "tccc."
 _SESSION_KEY = {
@@ -12,7 +12,10 @@ _SESSION_KEY = {
     "description": "<SdkAppId>:<SessionId> in UTF-8: everything about one session is in one partition, in order",
     "examples": ["1400000001:3f1c0a52-0d6e-4c6b-9a55-7a1d2c3b4e01"],
 }
-_LETTER_KEY = {"type": "string", "description": "dead_letter_id"}
+_OTHER_KEYS = {
+    DEAD_LETTERS.suffix: {"type": "string", "description": "dead_letter_id"},
+    RECONCILE.suffix: {"type": "string", "description": "<SdkAppId>:<hours since 1970>"},
+}
 
 
 def asyncapi_document() -> dict[str, Any]:
@@ -21,6 +24,7 @@ def asyncapi_document() -> dict[str, Any]:
     payloads = {
         SESSIONS.suffix: _named(schemas, "session"),
         DEAD_LETTERS.suffix: _named(schemas, "dead_letter"),
+        RECONCILE.suffix: _named(schemas, "reconcile"),
         **{topic.suffix: _named(schemas, "event") for topic in EVENT_TOPICS},
     }
     topics = [topic for topic in TOPICS if topic.suffix in payloads]
@@ -80,7 +84,5 @@ def _message(topic: Topic, schema: str) -> dict[str, Any]:
         "title": topic.carries,
         "contentType": "application/json",
         "payload": {"$ref": f"#/components/schemas/{schema}"},
-        "bindings": {
-            "kafka": {"key": _LETTER_KEY if topic is DEAD_LETTERS else _SESSION_KEY, "bindingVersion": "0.5.0"}
-        },
+        "bindings": {"kafka": {"key": _OTHER_KEYS.get(topic.suffix, _SESSION_KEY), "bindingVersion": "0.5.0"}},
     }

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from schemas.dead_letter import DEAD_LETTER_SCHEMA_VERSION, DeadLetter
 from schemas.events import EVENT_SCHEMA_VERSION, NormalizedEvent
+from schemas.reconcile import RECONCILE_SCHEMA_VERSION, HourRecord
 from schemas.session import SESSION_SCHEMA_VERSION, SessionDocument
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -25,6 +26,9 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         f"session.v{SESSION_SCHEMA_VERSION}": _session_record(),
         f"dead_letter.v{DEAD_LETTER_SCHEMA_VERSION}": _schema_of(
             DeadLetter, "Dead letter", "A value of tccc.dead_letters."
+        ),
+        f"reconcile.v{RECONCILE_SCHEMA_VERSION}": _schema_of(
+            HourRecord, "Hour of the API", "A value of tccc.reconcile: an hour, as it was last read to its end."
         ),
     }
 

@@ -1,14 +1,15 @@
 """Match the recordings that came to those that the CDR names: one-to-one, recomputed from all reports in a fixed order.
 
 contract.md part 5, `recordings`. Exact ids first (among several endpoints, by endpoint); then, by endpoint, what is
-left on both sides. Where root and leg carry one id and several endpoints came for it, each of them is expected.
+left on both sides. Where root and leg carry one id and several endpoints came for it, each of them is expected. What
+the API says is about a name, and meets what was pushed last: it never makes a second row of one recording.
 """
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from schemas import jsontext
@@ -68,6 +69,12 @@ class Track:
         """(Timestamp, RecordId, digest); a recording without a time comes last."""
         return _or_never(self.reading.values.get("Timestamp")), self.record_id, self.digest
 
+    def absorb(self, theirs: Self) -> None:
+        """Take in what the API knows of the same recording; what was pushed stays as pushed."""
+        self.reading = merge_fields([self.reading, theirs.reading])
+        self.received_ms = min(self.received_ms, theirs.received_ms)
+        self.sources |= theirs.sources
+
 
 class _Match(NamedTuple):
     """A track's place in the session."""
@@ -83,34 +90,53 @@ def match_recordings(names: dict[str, list[Carrier]], reports: Sequence[tuple[st
         return sorted(
             (_missing_row(name, carriers[0]) for name, carriers in names.items()), key=lambda row: row["recording_id"]
         )
-    tracks = _tracks_of(reports)
+    tracks, known_to_api = _tracks_of(reports)
     matches = _match_by_id(names, tracks)
     taken = {match.recording_id for match in matches.values()}
     matches |= _match_by_endpoint({name: names[name] for name in names if name not in taken}, tracks, matches)
+    # In the order of their ids: where the API's id could be that of several tracks, the first of them has it.
+    for record_id, members in sorted(known_to_api.items()):
+        theirs = _track(record_id, "", members)
+        mine = _track_of_id(record_id, tracks, matches)
+        if mine is not None:
+            mine.absorb(theirs)
+            continue
+        tracks.append(theirs)
+        if record_id in names:
+            matches[id(theirs)] = _Match(record_id, "recording_id", names[record_id][0])
     rows = [_row_of(track, matches.get(id(track)), recording_id) for track, recording_id in _identify(tracks, matches)]
     taken = {match.recording_id for match in matches.values()}
     rows += [_missing_row(name, carriers[0]) for name, carriers in names.items() if name not in taken]
     return sorted(_with_absences(rows, reports), key=lambda row: row["recording_id"])
 
 
-def _tracks_of(reports: Sequence[tuple[str, Report]]) -> list[Track]:
-    """Tracks in their fixed order. An API fact without an endpoint joins what was pushed under its id."""
-    present = [(digest, report) for digest, report in reports if report.fact is not ApiFact.ABSENT]
-    groups: dict[tuple[str, str], list[tuple[str, Report, Reading]]] = defaultdict(list)
-    floating: list[tuple[str, Report, Reading]] = []
-    for digest, report in present:
+_Member = tuple[str, Report, Reading]
+
+
+def _tracks_of(reports: Sequence[tuple[str, Report]]) -> tuple[list[Track], dict[str, list[_Member]]]:
+    """Tracks in their fixed order; and, by RecordId, what the API knows without saying whose recording it is."""
+    groups: dict[tuple[str, str], list[_Member]] = defaultdict(list)
+    known_to_api: dict[str, list[_Member]] = defaultdict(list)
+    for digest, report in reports:
+        if report.fact is ApiFact.ABSENT:
+            continue
         reading = read(RecordPush, report.payload)
         endpoint = normalize_endpoint(reading.values.get("EndpointUser", ""))
         member = (digest, report, reading)
+        record_id = _record_id(reading, endpoint, digest)
         if report.source is Source.API and not endpoint:
-            floating.append(member)
+            known_to_api[record_id].append(member)
         else:
-            groups[_record_id(reading, endpoint, digest), endpoint].append(member)
-    for member in floating:
-        record_id = _record_id(member[2], "", member[0])
-        known = sorted(key for key in groups if key[0] == record_id)
-        groups[known[0] if known else (record_id, "")].append(member)
-    return sorted((_track(*key, members) for key, members in groups.items()), key=lambda track: track.order)
+            groups[record_id, endpoint].append(member)
+    tracks = sorted((_track(*key, members) for key, members in groups.items()), key=lambda track: track.order)
+    return tracks, known_to_api
+
+
+def _track_of_id(record_id: str, tracks: list[Track], matches: dict[int, _Match]) -> Track | None:
+    """The track that the API means: the one that has this name, else the one that was pushed under this id."""
+    named = (track for track in tracks if id(track) in matches and matches[id(track)].recording_id == record_id)
+    pushed = sorted((track for track in tracks if track.record_id == record_id), key=lambda track: track.endpoint)
+    return next(named, pushed[0] if pushed else None)
 
 
 def _track(record_id: str, endpoint: str, members: list[tuple[str, Report, Reading]]) -> Track:
