@@ -212,7 +212,8 @@ RECONCILE_WINDOWS = Table(
     "One hour of one application, as TCCC's API was last asked for it",
     ("sdk_app_id", "window_start"),
     (
-        *_columns_of(HourRecord, {}, without=frozenset({"schema_version", "buckets"})),
+        _PARENT_KEY[0],
+        *_columns_of(HourRecord, {}, without=frozenset({"schema_version", "sdk_app_id", "buckets"})),
         Column("loaded_at", ColumnType.INSTANT, False, "When the row was committed"),
     ),
 )

@@ -145,7 +145,7 @@ class SessionDocument(OwnModel):
     recordings: list[Recording]
     voicemails: list[Voicemail]
     # Added later: documents from before it are still in the topic.
-    field_disagreements: list[FieldDisagreement] = []
+    field_disagreements: list[FieldDisagreement] = Field(default=[])
 
     def public(self) -> dict[str, Any]:
         """The document as it stands in `tccc.sessions`: JSON values, the version as text."""

@@ -5,6 +5,7 @@ be loaded is a dead letter that Kafka acknowledged before the offsets move; ever
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from schemas.dead_letter import Reason
-from schemas.topics import DEAD_LETTERS, SESSIONS
+from schemas.topics import DEAD_LETTERS, RECONCILE, SESSIONS
 from sinks.backoff import delays
 from sinks.halt import ConsecutiveLimit, HaltError
 from sinks.intake import Intake, letter_about, prepare, take_in
@@ -90,6 +91,8 @@ class Loader:
         self._source = source
         self._outbox = outbox
         self._letters_topic = DEAD_LETTERS.name(topic_prefix)
+        self._windows_topic = RECONCILE.name(topic_prefix)
+        self._labels = {self._letters_topic: DEAD_LETTERS.suffix, self._windows_topic: RECONCILE.suffix}
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -121,7 +124,7 @@ class Loader:
     ) -> Self:
         """A loader of the topics with this prefix; `kafka` holds the arguments of every aiokafka client."""
         metrics = LoaderMetrics(registry)
-        topics = (SESSIONS.name(topic_prefix), DEAD_LETTERS.name(topic_prefix))
+        topics = (SESSIONS.name(topic_prefix), DEAD_LETTERS.name(topic_prefix), RECONCILE.name(topic_prefix))
         return cls(
             sink,
             KafkaSource(kafka, topics, settings.limits, count_reset=metrics.resets.inc),
@@ -202,14 +205,15 @@ class Loader:
 
     async def _land(self, haul: Haul, moved: dict[LogPartition, int], stop: asyncio.Event) -> None:
         """Write a haul. Taking out what cannot be loaded may take several rounds; each first publishes its letters."""
-        intake = await self._in_thread(partial(take_in, haul.records, letters_topic=self._letters_topic))
+        read = partial(take_in, letters_topic=self._letters_topic, windows_topic=self._windows_topic)
+        intake = await self._in_thread(partial(read, haul.records))
         published: set[int] = set()
         while True:
             intake, rows = await self._in_thread(partial(prepare, intake))
             self._limit.check(intake.verdicts())
             await self._publish_letters(intake, published, stop)
             expected = {partition: self._stored.get(partition) for partition in moved}
-            batch = Batch(rows, intake.letters, moved, expected)
+            batch = Batch(rows, intake.letters, moved, expected, intake.windows)
             try:
                 written = await self._patiently(partial(self._write, batch), stop)
             except RowsRejectedError as exc:
@@ -316,19 +320,20 @@ class Loader:
         metrics.sessions_applied.inc(len(written.applied))
         metrics.sessions_stale.inc(written.stale_count)
         metrics.letters_loaded.inc(written.letter_count)
-        letters = sum(record.partition.topic == self._letters_topic for record in haul.records)
-        metrics.records_read[DEAD_LETTERS.suffix].inc(letters)
-        metrics.records_read[SESSIONS.suffix].inc(len(haul.records) - letters)
+        for topic, count in Counter(record.partition.topic for record in haul.records).items():
+            metrics.records_read[self._label(topic)].inc(count)
         fresh = _freshness_seconds(rows, written, now)
         self._freshness.add(fresh)
         for seconds in fresh:
             metrics.freshness.observe(seconds)
 
+    def _label(self, topic: str) -> str:
+        return self._labels.get(topic, SESSIONS.suffix)
+
     def _observe_lag(self) -> None:
         lag = dict.fromkeys(TOPIC_LABELS, 0)
         for partition in self._partitions():
-            is_letters = partition.partition.topic == self._letters_topic
-            lag[DEAD_LETTERS.suffix if is_letters else SESSIONS.suffix] += partition.lag
+            lag[self._label(partition.partition.topic)] += partition.lag
         for label, count in lag.items():
             self._metrics.lag[label].set(count)
 

@@ -15,6 +15,7 @@ from schemas.models import instant_text_of_ms
 from schemas.session import SESSION_SCHEMA_VERSION, SessionDocument
 from schemas.version import session_version
 from schemas.wire import CdrPush, Kind, LegObject, WireModel
+from streams.core.disagreements import list_disagreements
 from streams.core.merge import MergedCdr, MergedLeg, merge_cdr
 from streams.core.recordings import Carrier, match_recordings, source_text
 from streams.core.state import Report, SessionState
@@ -93,6 +94,7 @@ def project_public(sdk_app_id: int, session_id: str, state: SessionState) -> dic
         "legs": [_leg(leg) for leg in cdr.legs],
         "recordings": recordings,
         "voicemails": voicemails,
+        "field_disagreements": list_disagreements(cdrs),
     }
     return document
 
