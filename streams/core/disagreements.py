@@ -5,6 +5,7 @@ it says now. A field that only one of them fills is none: each knows fields that
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from schemas import jsontext
@@ -57,6 +58,35 @@ def list_disagreements(cdrs: Sequence[Report]) -> list[Row]:
         }
         for field, pushed_value, api_value in found[:DISAGREEMENTS_MAX]
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What a person may want to know beside the disagreements: what differs and does not count, what one side has."""
+
+    excused: list[tuple[str, str, str, str]]
+    """(field, pushed value, the API's value, why it does not count)."""
+    only_pushed: list[str]
+    only_api: list[str]
+
+
+def compare_sides(cdrs: Sequence[Report]) -> Sides | None:
+    """Compare the roots of what was pushed and told, deciding reports first; None where one of them says nothing."""
+    pushed = [report.payload for report in cdrs if report.source is Source.PUSH]
+    told = [report.payload for report in cdrs if report.source is Source.API]
+    if not pushed or not told:
+        return None
+    mine, theirs = merge_cdr(pushed).root, merge_cdr(told).root
+    ours, other = _filled(mine), _filled(theirs)
+    return Sides(
+        excused=[
+            (name, _text(CdrPush, name, mine), _text(CdrPush, name, theirs), why)
+            for name, why in NEVER_DISAGREE.items()
+            if name in ours and name in other and not _agree(name, ours[name], other[name])
+        ],
+        only_pushed=sorted(ours.keys() - other.keys()),
+        only_api=sorted(other.keys() - ours.keys()),
+    )
 
 
 _Difference = tuple[str, str, str]
