@@ -127,7 +127,8 @@ class Loader:
         topics = (SESSIONS.name(topic_prefix), DEAD_LETTERS.name(topic_prefix), RECONCILE.name(topic_prefix))
         return cls(
             sink,
-            KafkaSource(kafka, topics, settings.limits, count_reset=metrics.resets.inc),
+            # An older deployment has no topic of hours: nothing waits for it.
+            KafkaSource(kafka, topics, settings.limits, count_reset=metrics.resets.inc, may_lack=frozenset(topics[2:])),
             KafkaOutbox(kafka, topics[1]),
             topic_prefix=topic_prefix,
             settings=settings,

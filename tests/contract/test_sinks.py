@@ -39,6 +39,7 @@ from sinks.windows import latest
 from tests.support.sessions import (
     APP,
     RECEIVED_AT,
+    a_call,
     a_disagreement,
     a_leg,
     a_letter,
@@ -617,12 +618,6 @@ def test_disagreements_are_replaced_with_their_session(warehouse: Warehouse) -> 
 
 NINE, TEN = datetime(2026, 11, 24, 9, tzinfo=UTC), datetime(2026, 11, 24, 10, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-
-
-def a_call(session_id: str, end: datetime, source: str | None = "push", **changes: Any) -> SessionDocument:
-    """A call of five minutes, known from there."""
-    values = {"has_cdr": True, "source": source, "started_at": end - 5 * MINUTE, "ended_at": end}
-    return a_session(session_id, **{**values, **changes})
 
 
 def test_of_an_hours_readings_the_one_asked_for_last_counts(warehouse: Warehouse) -> None:

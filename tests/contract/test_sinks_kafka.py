@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import for_code
 from prometheus_client import CollectorRegistry
 
-from schemas.topics import DEAD_LETTERS, MESSAGE_BYTES_MAX, SESSIONS
+from schemas.topics import DEAD_LETTERS, MESSAGE_BYTES_MAX, RECONCILE, SESSIONS
 from sinks.halt import HaltError
 from sinks.intake import RAW_BYTES_MAX
 from sinks.kafka_source import HaulLimits
 from sinks.loader import Loader, LoaderSettings
 from sinks.warehouse import open_reader, open_sink
-from tests.support.sessions import a_letter, a_session, session_record
+from tests.support.sessions import a_letter, a_session, an_hour, session_record
 
 DEADLINE_SECONDS = 60
 # Everything that is asked now and then is asked at once, so that no test waits for it.
@@ -122,6 +123,30 @@ def rows(data_dir: Path, sql: str) -> list[tuple[Any, ...]]:
         return reader.query(sql).rows
     finally:
         reader.close()
+
+
+async def test_hours_of_the_api_are_loaded_once_their_topic_exists(log: Log, tmp_path: Path) -> None:
+    nine, ten = datetime(2026, 11, 24, 9, tzinfo=UTC), datetime(2026, 11, 24, 10, tzinfo=UTC)
+    hours = RECONCILE.name(log.prefix)
+    await log.create((log.sessions, 1), (log.letters, 1))
+
+    async with loading(log, tmp_path) as loader:
+        await log.send(log.sessions, [session_record(a_session())])
+        await until(lambda: loader.status().sessions_applied == 1)
+        await log.create((hours, 1))
+        first = an_hour(nine, is_final=False, asked_at=ten, row_count=4, total_count=5)
+        await log.send(hours, [(first.key, first.encoded()), (b"1:2", b"no hour")])
+        await until(lambda: loader.status().dead_lettered == 1)
+    async with loading(log, tmp_path) as loader:
+        second = an_hour(nine, row_count=5, total_count=5)
+        await log.send(hours, [(second.key, second.encoded()), (b"1:3", None)])
+        ends = {log.sessions: 1, log.letters: 1, hours: 4}
+        await until(lambda: {part.partition.topic: part.next_offset for part in loader.status().partitions} == ends)
+
+    assert rows(tmp_path, "select window_start, row_count, is_final from reconcile_windows") == [(nine, 5, True)]
+    assert rows(tmp_path, "select stage, reason, topic, raw from dead_letters") == [
+        ("load", "SCHEMA_VIOLATION", hours, b"no hour")
+    ]
 
 
 async def test_what_is_in_the_topics_is_in_the_tables_and_a_restart_goes_on_from_there(

@@ -38,6 +38,12 @@ def a_session(session_id: str = "s-1", **changes: Any) -> SessionDocument:
     return SessionDocument(**{**values, **changes})
 
 
+def a_call(session_id: str, end: datetime, source: str | None = "push", **changes: Any) -> SessionDocument:
+    """A call of five minutes, known from there."""
+    values = {"has_cdr": True, "source": source, "started_at": end - timedelta(minutes=5), "ended_at": end}
+    return a_session(session_id, **{**values, **changes})
+
+
 def a_leg(leg_sequence: int = 0, **changes: Any) -> Leg:
     """A leg of which nothing is known."""
     return Leg(**{**_nothing(Leg), "leg_sequence": leg_sequence, **changes})
