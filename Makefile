@@ -16,7 +16,7 @@ export KAFKA
 .DEFAULT_GOAL := help
 # Trials of each fault for `make chaos-engine`.
 TRIALS ?= 1
-.PHONY: help demo test check bench chaos-engine lock golden-update contracts clean
+.PHONY: help demo test check bench bench-restore chaos-engine lock golden-update contracts clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ check: $(STAMP) ## format, lint, types and import contracts: no services, under 
 
 bench: $(STAMP) ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench
+
+bench-restore: $(STAMP) ## measure restoring: cold in bulk beside Faust's own way, and warm (SESSIONS=n)
+	@$(BIN)/python -m bench.restore --sessions $(or $(SESSIONS),20000)
 
 chaos-engine: $(STAMP) ## two workers, one fault in the middle of the load, and the count of what was lost (TRIALS=n)
 	@$(BIN)/python -m tests.faults.engine_trials --trials $(TRIALS)

@@ -18,11 +18,15 @@ class AdminServer:
         settings: AdminSettings,
         *,
         not_ready_because: Callable[[], str | None],
+        degraded_because: Callable[[], str | None] = lambda: None,
+        not_live_because: Callable[[], str | None] = lambda: None,
         routes: Iterable[web.AbstractRouteDef] = (),
         takes_next_free_port: bool = False,
     ) -> None:
         self._settings = settings
         self._not_ready_because = not_ready_because
+        self._degraded_because = degraded_because
+        self._not_live_because = not_live_because
         self._takes_next_free_port = takes_next_free_port
         app = web.Application()
         app.add_routes(
@@ -60,11 +64,17 @@ class AdminServer:
         await self._runner.cleanup()
 
     async def _live(self, _request: web.Request) -> web.Response:
-        return web.json_response({"live": True})
+        reason = self._not_live_because()
+        body: Mapping[str, object] = {"live": reason is None, "reason": reason}
+        return web.json_response(body, status=200 if reason is None else 503)
 
     async def _ready(self, _request: web.Request) -> web.Response:
         reason = self._not_ready_because()
-        body: Mapping[str, object] = {"ready": reason is None, "reason": reason}
+        body: Mapping[str, object] = {
+            "ready": reason is None,
+            "reason": reason,
+            "degraded": self._degraded_because() if reason is None else None,
+        }
         return web.json_response(body, status=200 if reason is None else 503)
 
     async def _metrics(self, _request: web.Request) -> web.Response:

@@ -17,11 +17,13 @@ from callweave.cli.common import print_table, say
 from callweave.cli.trying import report_lines, simulate_visibly
 from callweave.kafka import bootstrap_servers
 from callweave.reading import open_questions
-from callweave.settings import MisconfiguredError, Settings
-from callweave.simulator import SimulationOptions
+from callweave.settings import MisconfiguredError, ReceiverSettings, Settings
+from callweave.simulator import SimulationOptions, TokenRequest
 from callweave.standing import look, wait_idle
 from callweave.supervisor import ROLES
+from callweave.tenant_settings import revealed
 from callweave.verify import compare
+from ingest.token_endpoint import TOKEN_PATH
 
 TROUBLE = {
     "retry": 0.10,
@@ -55,6 +57,11 @@ async def run_demo(settings: Settings, *, config: Path | None, sessions: int, se
     """Run it; 0 only if the warehouse agrees with what was sent."""
     if settings.warehouse.url is not None:
         raise MisconfiguredError("the demo makes its own warehouse: unset CALLWEAVE_WAREHOUSE__URL")
+    if settings.tenants or settings.receiver.jwks_url or settings.receiver.sdk_app_ids:
+        raise MisconfiguredError(
+            "the demo pushes for accounts that it invents, with credentials of ours: run it without tenants,"
+            " receiver.jwks_url and receiver.sdk_app_ids (CALLWEAVE_CONFIG names another settings file)"
+        )
     _prepare(settings.data_dir)
     ledger = settings.data_dir / "ledger.jsonl"
     started = time.monotonic()
@@ -73,6 +80,8 @@ async def run_demo(settings: Settings, *, config: Path | None, sessions: int, se
                 ledger=ledger,
                 user=receiver.username,
                 password=receiver.password.get_secret_value() if receiver.password else None,
+                token=_token_request(url, receiver),
+                verify_tls=receiver.tls_cert_file is None,  # it is for the name that TCCC calls, not for this machine
             )
         )
         for line in report_lines(report):
@@ -163,6 +172,13 @@ async def _until_all_roles_are_ready(settings: Settings) -> None:
             return
         await asyncio.sleep(0.3)
     raise MisconfiguredError("not every role became ready: the lines above say why")
+
+
+def _token_request(push_url: str, receiver: ReceiverSettings) -> TokenRequest | None:
+    if not receiver.client_id:
+        return None
+    token_url = push_url.partition("?")[0].removesuffix(receiver.path) + TOKEN_PATH
+    return TokenRequest(url=token_url, client_id=receiver.client_id, client_secret=revealed(receiver.client_secret))
 
 
 def _with_broker(settings: Settings) -> Settings:

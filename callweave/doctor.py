@@ -1,10 +1,12 @@
 """`callweave doctor`: one line for each thing that must hold, and how to mend it where it does not."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from aiokafka.errors import KafkaError
 
@@ -12,14 +14,20 @@ from callweave.accounts import api_accounts
 from callweave.kafka import admin_client, client_options
 from callweave.reading import open_questions
 from callweave.reconciling import probe
-from callweave.settings import MisconfiguredError, Settings
+from callweave.roles.receiver import access_of
+from callweave.settings import MisconfiguredError, ReceiverSettings, Settings
+from callweave.spool_standing import spool_standing
 from callweave.standing import look
+from callweave.tenant_settings import SECRET_CHARACTERS_MIN, TenantSettings, filled, weak_secrets
 from callweave.topics import check_topics
+from ingest.tls import CertificateError, TlsFiles, expiry_warning, load_pair
+from ingest.token_endpoint import TOKEN_PATH
 from sinks.sink import MisconfiguredError as SinkMisconfiguredError
 from sinks.sink import QueryRefusedError, SinkUnavailableError
 
 FREE_BYTES_MIN = 1024**3
 CLOCK_SECONDS_MAX = 5.0
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 DRIFT_SESSIONS_MIN = 10
 DRIFT_SHARE = 0.01
 _LATELY = "from sessions where source = 'push+api' and last_received_at > now() - interval '30 days'"
@@ -118,18 +126,98 @@ def _disk(settings: Settings) -> Finding:
     return Finding("disk", True, f"{free // 2**30} GiB free under {settings.data_dir}")
 
 
+def _spool(settings: Settings) -> Finding:
+    """Spool."""
+    directory = settings.spool_dir
+    standing = spool_standing(settings)
+    if standing.problem is not None:
+        return Finding("spool", False, standing.problem)
+    place = next(folder for folder in (directory, *directory.parents) if folder.exists())
+    if not os.access(place, os.W_OK | os.X_OK) or not place.is_dir():
+        return Finding("spool", False, f"{place} cannot be written: set CALLWEAVE_RECEIVER__SPOOL_DIR, or its owner")
+    free, needed = shutil.disk_usage(place).free, settings.receiver.spool_bytes_max - standing.bytes_count
+    if free < needed:
+        return Finding(
+            "spool",
+            False,
+            f"{free // 2**20} MiB free under {directory}, less than the {needed // 2**20} MiB that the spool may still"
+            " take: make room, or set CALLWEAVE_RECEIVER__SPOOL_BYTES_MAX",
+        )
+    age = standing.oldest_age_seconds
+    is_old = age is not None and age > settings.receiver.spool_age_alarm_seconds
+    advice = ": bring Kafka back before the spool is full" if is_old else f"; room for {needed // 2**20} MiB"
+    return Finding("spool", not is_old, f"{standing} in {directory}{advice}")
+
+
 def _credentials(settings: Settings) -> Finding:
     """Credentials."""
     receiver = settings.receiver
-    if receiver.auth == "none" and receiver.url_token is None:
-        is_local = receiver.host in ("127.0.0.1", "localhost", "::1")
+    access = access_of(settings)
+    if access.provider is not None:
+        asyncio.run(access.provider.fetch())
+        problem = access.provider.unready()
+        if problem is not None:
+            return Finding("credentials", False, f"{problem}: no push can be authorised")
+        address = urlsplit(receiver.jwks_url or "")
+        if address.scheme == "http" and address.hostname not in LOCAL_HOSTS:
+            advice = "whoever stands between can let himself in: set an https:// address"
+            return Finding("credentials", False, f"the identity provider's keys come in plain HTTP; {advice}")
+    if not settings.tenants and receiver.auth == "none" and receiver.url_token is None:
+        is_local = receiver.host in LOCAL_HOSTS
         return Finding(
             "credentials",
             is_local,
-            "anybody who finds the push address may push: set CALLWEAVE_RECEIVER__AUTH=basic or "
+            "anybody who finds the push address may push: set CALLWEAVE_RECEIVER__AUTH=basic or oauth2, or "
             "CALLWEAVE_RECEIVER__URL_TOKEN" + (" before it is public" if is_local else ""),
         )
-    return Finding("credentials", True, f"auth {receiver.auth}{', URL token' if receiver.url_token else ''}")
+    holders = settings.tenants or (receiver,)
+    weak = [name for holder in holders for name in weak_secrets(holder)]
+    if weak:
+        advice = f"shorter than {SECRET_CHARACTERS_MIN} characters can be guessed: choose longer ones"
+        return Finding("credentials", False, f"{', '.join(weak)}: {advice}")
+    return Finding("credentials", True, "; ".join(map(_mode_of, holders)))
+
+
+def _mode_of(holder: TenantSettings | ReceiverSettings) -> str:
+    whose = (
+        f"tenant {holder.name} (SdkAppId {', '.join(map(str, holder.sdk_app_ids))}): "
+        if isinstance(holder, TenantSettings)
+        else ""
+    )
+    parts = [f"auth {holder.auth}"]
+    if isinstance(holder, ReceiverSettings) and holder.jwks_url:
+        parts.append(f"tokens of {holder.issuer}")
+    elif holder.auth == "oauth2":
+        parts.append(f"tokens from {TOKEN_PATH}")
+    if filled(holder.password_previous) or filled(holder.client_secret_previous):
+        parts.append("the previous secret is accepted too, remove it once the console has the new one")
+    if holder.url_token:
+        parts.append("URL token")
+    return whose + ", ".join(parts)
+
+
+def _encryption(settings: Settings) -> Finding:
+    """Encryption."""
+    receiver = settings.receiver
+    if receiver.tls_cert_file is None or receiver.tls_key_file is None:
+        is_local = receiver.host in LOCAL_HOSTS
+        advice = (
+            "a proxy must end TLS in front of it"
+            if is_local or receiver.trusted_proxies
+            else (
+                "the whole world can reach it in plain HTTP: set CALLWEAVE_RECEIVER__TLS_CERT_FILE and"
+                " __TLS_KEY_FILE, or put a proxy in front and name it in CALLWEAVE_RECEIVER__TRUSTED_PROXIES"
+            )
+        )
+        return Finding("encryption", is_local or bool(receiver.trusted_proxies), f"plain HTTP; {advice}")
+    try:
+        pair = load_pair(TlsFiles(receiver.tls_cert_file, receiver.tls_key_file))
+    except CertificateError as exc:
+        return Finding("encryption", False, str(exc))
+    warning = expiry_warning(pair.expires_at, datetime.now(UTC))
+    if warning is not None:
+        return Finding("encryption", False, warning)
+    return Finding("encryption", True, f"HTTPS; the certificate is good until {pair.expires_at:%Y-%m-%d}")
 
 
 def _api(settings: Settings) -> Iterator[Finding]:
@@ -170,7 +258,7 @@ def _running(settings: Settings) -> Iterator[Finding]:
     except MisconfiguredError:
         return
     for role in standing.roles:
-        yield Finding(role.role, role.ready, "ready" if role.ready else str(role.reason))
+        yield Finding(role.role, role.ready, role.reason or "ready")
 
 
-_CHECKS = (_broker, _topics, _warehouse, _drift, _clock, _disk, _credentials)
+_CHECKS = (_broker, _topics, _warehouse, _drift, _clock, _disk, _spool, _credentials, _encryption)

@@ -7,6 +7,7 @@ import os
 import socket
 import zlib
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -21,10 +22,21 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from callweave.secret_files import SecretPlaceError, is_tenant_variable, with_file_secrets, with_tenant_secrets
+from callweave.tenant_settings import (
+    SdkAppId,
+    TenantSettings,
+    credentials_problem,
+    filled,
+    global_credentials,
+    tenants_problem,
+)
 from ingest.reconcile.endpoint import check_endpoint
+from schemas.breaker import BreakerLimits
 
 ENV_PREFIX = "CALLWEAVE_"
 MIB = 1024 * 1024
+GIB = 1024 * MIB
 # Read elsewhere, before or beside the settings.
 _RESERVED_ENV = frozenset({"CALLWEAVE_CACHE_DIR", "CALLWEAVE_CONFIG"})
 
@@ -67,19 +79,75 @@ class ReceiverSettings(Group):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     path: str = Field(default="/tccc/push", pattern=r"^/[^?#\s]*$")
-    auth: Literal["none", "basic"] = "none"
+    auth: Literal["none", "basic", "oauth2"] = "none"
     username: str | None = None
     password: SecretStr | None = None
     password_previous: SecretStr | None = None
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    client_secret_previous: SecretStr | None = None
+    token_ttl_seconds: int = Field(default=86_400, ge=60, le=30 * 86_400)
+    token_key: SecretStr | None = Field(default=None, min_length=32)
+    token_key_previous: SecretStr | None = Field(default=None, min_length=32)
+    jwks_url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    issuer: str | None = None
+    audience: str | None = None
+    jwks_algorithm: Literal[
+        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+    ] = "RS256"
     url_token: SecretStr | None = None
+    sdk_app_ids: Annotated[tuple[SdkAppId, ...], NoDecode] = ()
+    failed_attempts_per_minute_max: int = Field(default=60, ge=1)
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     body_bytes_max: int = Field(default=MIB, ge=1024, le=3 * MIB)
+    body_seconds_max: float = Field(default=30.0, gt=0)
+    header_bytes_max: int = Field(default=8190, ge=1024, le=65_536)
+    header_lines_max: int = Field(default=128, ge=16, le=1024)
+    header_seconds_max: float = Field(default=15.0, gt=0)
+    request_seconds_max: float = Field(default=60.0, gt=0)
+    connections_max: int = Field(default=2000, ge=1)
+    requests_in_flight_max: int = Field(default=1000, ge=1)
+    json_depth_max: int = Field(default=100, ge=8, le=100)
+    json_values_max: int = Field(default=20_000, ge=1000)
+    spool_dir: Path | None = None
+    spool_bytes_max: int = Field(default=GIB, ge=MIB)
+    spool_wait_seconds_max: float = Field(default=1.0, gt=0, le=5)
+    spool_age_alarm_seconds: float = Field(default=300.0, gt=0)
+
+    @field_validator("sdk_app_ids", "trusted_proxies", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        """The environment has them with commas between; a file may have a list."""
+        if isinstance(value, str):
+            return tuple(part.strip().strip('"') for part in value.strip("[]").split(",") if part.strip())
+        return (value,) if isinstance(value, int) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            try:
+                ip_network(network, strict=False)
+            except ValueError:
+                raise ValueError(f"{network!r} is no address and no network such as 10.0.0.0/8") from None
+        return value
 
     @model_validator(mode="after")
-    def _basic_is_whole(self) -> Self:
-        if self.auth == "basic" and not (self.username and self.password and self.password.get_secret_value()):
-            raise ValueError("auth 'basic' needs username and password: set what the TCCC console was given")
-        if self.auth == "none" and (self.username or self.password or self.password_previous):
-            raise ValueError("username or password is set but auth is 'none': set auth to 'basic', or remove them")
+    def _credentials_are_whole(self) -> Self:
+        problem = credentials_problem(self)
+        if problem is not None:
+            raise ValueError(problem)
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file go together: set both, or none")
+        provider = [filled(self.jwks_url), filled(self.issuer), filled(self.audience)]
+        if any(provider) and not all(provider):
+            raise ValueError("jwks_url, issuer and audience go together: set all three, or none")
+        if any(provider) and self.auth != "oauth2":
+            raise ValueError(f"jwks_url is set but auth is '{self.auth}': set auth to 'oauth2', or remove it")
+        if any(provider) and filled(self.client_id):
+            raise ValueError("tokens come from an identity provider (jwks_url) or from here (client_id): set one")
         return self
 
 
@@ -89,6 +157,8 @@ class WorkerSettings(Group):
     state_dir: Path | None = None
     store: Literal["rocksdb", "memory"] = "rocksdb"
     instance_id: str | None = Field(default=None, pattern=r"^[a-zA-Z0-9._-]{1,249}$")
+    retention_days: int = Field(default=200, ge=1, le=36_500)
+    stall_seconds_max: float = Field(default=300.0, ge=10.0)
 
 
 class WarehouseSettings(Group):
@@ -108,7 +178,7 @@ class ApiSettings(Group):
     region: str = ""
     endpoint: str | None = None
     # The environment has them with commas between; a file may have a list.
-    sdk_app_ids: Annotated[tuple[Annotated[int, Field(ge=1, le=2**63 - 1)], ...], NoDecode] = ()
+    sdk_app_ids: Annotated[tuple[SdkAppId, ...], NoDecode] = ()
 
     @field_validator("sdk_app_ids", mode="before")
     @classmethod
@@ -152,6 +222,19 @@ class CompletenessSettings(Group):
     metrics_seconds: float = Field(default=300.0, ge=0)
 
 
+class DeadLettersSettings(Group):
+    """When worker and loader stop instead of writing letters about everything (`schemas.breaker`)."""
+
+    in_a_row_max: int = Field(default=1_000, ge=1)
+    percent_max: float = Field(default=50, gt=0, le=100)
+    window_records: int = Field(default=10_000, ge=10, le=1_000_000)
+
+    @property
+    def limits(self) -> BreakerLimits:
+        """As the roles take them."""
+        return BreakerLimits(self.in_a_row_max, self.percent_max, self.window_records)
+
+
 class AdminSettings(Group):
     """Health and metrics; never on the public port."""
 
@@ -189,9 +272,31 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
     completeness: CompletenessSettings = CompletenessSettings()
+    dead_letters: DeadLettersSettings = DeadLettersSettings()
     admin: AdminSettings = AdminSettings()
     broker: BrokerSettings = BrokerSettings()
     log: LogSettings = LogSettings()
+    tenants: tuple[TenantSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _somebody_may_push(self) -> Self:
+        receiver = self.receiver
+        if not self.tenants:
+            if receiver.auth == "oauth2" and not (filled(receiver.client_id) or filled(receiver.jwks_url)):
+                raise ValueError(
+                    "receiver.auth 'oauth2' needs client_id and client_secret (what the TCCC console was given),"
+                    " or jwks_url, issuer and audience of an identity provider"
+                )
+            return self
+        problem = tenants_problem(self.tenants)
+        if problem is not None:
+            raise ValueError(problem)
+        both = [*global_credentials(receiver), *(["auth"] if receiver.auth != "none" else [])]
+        if both:
+            raise ValueError(f"with tenants, receiver.{both[0]} must be unset: each tenant has its own")
+        if receiver.sdk_app_ids:
+            raise ValueError("with tenants, receiver.sdk_app_ids must be unset: each tenant has its own")
+        return self
 
     @property
     def warehouse_url(self) -> str:
@@ -209,6 +314,11 @@ class Settings(BaseSettings):
     def state_dir(self) -> Path:
         """Where the worker's state lies."""
         return (self.worker.state_dir or self.data_dir / "state").absolute()
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where the receiver keeps pushes while Kafka is away."""
+        return (self.receiver.spool_dir or self.data_dir / "spool").absolute()
 
     @property
     def worker_instance_id(self) -> str:
@@ -233,23 +343,51 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
             cls,
             settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  (pydantic-settings names them)
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            sources = [init_settings, env_settings, SecretFilesSource(settings_cls)]
+            sources = [init_settings, OwnEnvSource(settings_cls), SecretFilesSource(settings_cls)]
             if config is not None:
-                sources.append(TomlConfigSettingsSource(settings_cls, config))
+                sources.append(OwnTomlSource(settings_cls, config))
             return tuple(sources)
 
     try:
+        if config is None:
+            with_tenant_secrets([], os.environ)
         settings = FileSettings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as exc:
         raise MisconfiguredError(_sentence(exc)) from None
+    except SecretPlaceError as exc:
+        raise MisconfiguredError(str(exc)) from exc
     except (ValueError, OSError) as exc:
         where = f" in {config}" if config else ""
         raise MisconfiguredError(f"the settings{where} cannot be read: {exc}") from exc
     return settings
+
+
+class OwnEnvSource(EnvSettingsSource):
+    """The environment without the tenants' secrets, which are the settings file's matter."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name: value for name, value in super()._load_env_vars().items() if not is_tenant_variable(name)}
+
+
+class OwnTomlSource(TomlConfigSettingsSource):
+    """The settings file, with the secrets that it says are elsewhere."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Read it."""
+        table = with_file_secrets(super().__call__(), Settings.model_fields)
+        tenants = table.get("tenants", [])
+        if isinstance(tenants, list):
+            fields = TenantSettings.model_fields
+            read = [
+                with_file_secrets(tenant, fields, place=f"tenants[{place}].") if isinstance(tenant, dict) else tenant
+                for place, tenant in enumerate(tenants)
+            ]
+            table["tenants"] = with_tenant_secrets(read, os.environ)
+        return table
 
 
 class SecretFilesSource(EnvSettingsSource):
@@ -292,7 +430,8 @@ def _leaves(fields: Mapping[str, FieldInfo], path: tuple[str, ...] = ()) -> Iter
 def _refuse_unknown_environment(environment: Mapping[str, str]) -> None:
     known = {ENV_PREFIX + "__".join(path).upper() for path, _ in _leaves(Settings.model_fields)}
     known |= {ENV_PREFIX + "__".join(path).upper() + "_FILE" for path in _secret_paths()}
-    unknown = sorted(name for name in environment if name.startswith(ENV_PREFIX) and name not in known | _RESERVED_ENV)
+    ours = (name for name in environment if name.startswith(ENV_PREFIX) and not is_tenant_variable(name))
+    unknown = sorted(name for name in ours if name not in known | _RESERVED_ENV)
     if unknown:
         raise MisconfiguredError(f"unknown setting {unknown[0]} in the environment: correct or remove it")
 
@@ -309,8 +448,10 @@ def _sentence(exc: ValidationError) -> str:
     first = exc.errors(include_url=False, include_input=False)[0]
     path = [part for part in first["loc"] if isinstance(part, str)]
     where = ".".join(path) or "the settings"
-    variable = f" ({ENV_PREFIX}{'__'.join(path).upper()})" if path else ""
+    variable = f" ({ENV_PREFIX}{'__'.join(path).upper()})" if path and path[0] != "tenants" else ""
     if first["type"] == "extra_forbidden":
         return f"unknown setting {where}{variable}: correct or remove it"
     problem = first["msg"].removeprefix("Value error, ")
+    if not path:
+        return problem
     return f"setting {where}{variable}: {problem}"

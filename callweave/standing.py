@@ -15,6 +15,7 @@ from callweave.kafka import admin_client, end_offsets, group_offsets, plain_cons
 from callweave.reading import open_questions
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
+from callweave.spool_standing import SpoolStanding, spool_standing
 from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, RECONCILE, SESSIONS
 from sinks.sink import QueryRefusedError, SinkUnavailableError
 
@@ -39,6 +40,7 @@ class Standing:
     """The whole pipeline, now."""
 
     roles: list[RoleStanding]
+    spool: SpoolStanding
     worker_lag: int | None
     loader_lag: int | None
     kafka_problem: str | None
@@ -49,7 +51,8 @@ class Standing:
     @property
     def is_healthy(self) -> bool:
         """Everything that runs is ready, and Kafka and the warehouse answer."""
-        return not self.kafka_problem and not self.warehouse_problem and all(role.ready for role in self.roles)
+        problems = (self.kafka_problem, self.warehouse_problem, self.spool.problem)
+        return not any(problems) and all(role.ready for role in self.roles)
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -58,13 +61,15 @@ class Standing:
     def lines(self) -> Iterator[str]:
         """For people."""
         for role in self.roles:
-            readiness = "ready" if role.ready else f"not ready ({role.reason})"
+            readiness = "ready" if role.ready else "not ready"
+            readiness += f" ({role.reason})" if role.reason else ""
             yield f"{role.role}: {readiness}, pid {role.pid}, {role.admin_url}"
         if not self.roles:
             yield "no role runs on this data directory"
+        yield f"waiting in the spool: {self.spool}"
         yield f"waiting for the worker: {_known(self.worker_lag)} events"
         yield f"waiting for the loader: {_known(self.loader_lag)} records"
-        yield from filter(None, (self.kafka_problem, self.warehouse_problem))
+        yield from filter(None, (self.spool.problem, self.kafka_problem, self.warehouse_problem))
         if self.counts:
             yield "rows: " + ", ".join(f"{count} {name}" for name, count in self.counts.items())
         p50, p95 = self.freshness_seconds.get("p50"), self.freshness_seconds.get("p95")
@@ -78,10 +83,15 @@ class Pending:
 
     events: int
     documents: int
+    spooled: int = 0
+    problem: str | None = None
 
     def __str__(self) -> str:
         """One line for a person."""
-        return f"{self.events} events wait for the worker and {self.documents} records for the loader"
+        line = f"{self.events} events wait for the worker and {self.documents} records for the loader"
+        if self.spooled:
+            line = f"{self.spooled} pushes wait in the receiver's spool; before them, {line}"
+        return f"{line} ({self.problem})" if self.problem else line
 
 
 def look(settings: Settings) -> Standing:
@@ -106,6 +116,7 @@ def look(settings: Settings) -> Standing:
             for name, entry in sorted(roles.items())
             if entry.admin_url
         ],
+        spool=spool_standing(settings),
         worker_lag=worker_lag,
         loader_lag=loader_lag if not kafka_problem else None,
         kafka_problem=kafka_problem,
@@ -116,6 +127,20 @@ def look(settings: Settings) -> Standing:
 
 
 async def wait_idle(settings: Settings, seconds: float) -> Pending | None:
+    """Note where spool and topics end now; None once all of that is in the warehouse, what is pending when time is up.
+
+    What was in the spool is in Kafka before the ends of the topics are noted.
+    """
+    deadline = time.monotonic() + seconds
+    noted = spool_standing(settings)
+    while noted.is_before(now := spool_standing(settings)):
+        if time.monotonic() >= deadline:
+            return Pending(0, 0, now.entries, now.problem)
+        await asyncio.sleep(POLL_SECONDS)
+    return await wait_for_warehouse(settings, deadline - time.monotonic())
+
+
+async def wait_for_warehouse(settings: Settings, seconds: float) -> Pending | None:
     """Note where the topics end now; None once all of that is in the warehouse, what is pending when time is up."""
     deadline = time.monotonic() + seconds
     prefix = settings.kafka.topic_prefix
@@ -132,7 +157,7 @@ async def wait_idle(settings: Settings, seconds: float) -> Pending | None:
         while True:
             try:
                 documents = _behind(noted, await asyncio.to_thread(loader_positions, settings))
-            except SinkUnavailableError:
+            except (SinkUnavailableError, QueryRefusedError):  # a loader that has not made its tables yet
                 documents = sum(noted.values())
             if not documents:
                 return None
@@ -182,7 +207,7 @@ def _counts(settings: Settings) -> dict[str, int]:
 
 
 def ask_readiness(entry: RoleEntry) -> tuple[bool, str | None]:
-    """Whether a role is ready, and if not, why."""
+    """Whether a role is ready, and if not, why; or what is wrong though it is."""
     try:
         with _direct.open(f"{entry.admin_url}/health/ready", timeout=5) as response:
             answer = json.load(response)
@@ -190,7 +215,19 @@ def ask_readiness(entry: RoleEntry) -> tuple[bool, str | None]:
         answer = json.load(exc)
     except OSError as exc:
         return False, f"its admin port does not answer: {exc}"
-    return answer["ready"], answer["reason"]
+    return answer["ready"], answer["reason"] or answer.get("degraded")
+
+
+def ask_liveness(entry: RoleEntry) -> tuple[bool | None, str | None]:
+    """Whether a role is live, and if not, why; None where it does not answer at all."""
+    try:
+        with _direct.open(f"{entry.admin_url}/health/live", timeout=5) as response:
+            answer = json.load(response)
+    except urllib.error.HTTPError as exc:
+        answer = json.load(exc)
+    except OSError as exc:
+        return None, f"its admin port does not answer: {exc}"
+    return answer["live"], answer["reason"]
 
 
 def _freshness(loader: RoleEntry | None) -> dict[str, float | None]:

@@ -26,7 +26,8 @@ from callweave.broker.local import LocalBroker
 from callweave.child import die_with_parent
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import MisconfiguredError, Settings
-from callweave.standing import Pending, ask_readiness, wait_idle
+from callweave.spool_standing import spool_standing
+from callweave.standing import Pending, ask_liveness, ask_readiness, wait_for_warehouse
 from callweave.topics import apply_topics
 from sinks.warehouse import open_sink
 from streams.engine.halt import ExitStatus
@@ -37,12 +38,16 @@ SOURCES_OF_THE_API = ("reconcile",)
 
 DRAIN_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
+RECEIVER_STOP_SECONDS_MAX = 50.0
+"""The receiver drains its spool when it stops."""
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_SECONDS = 60.0
 """A role that ran this long starts again without back-off."""
 
 MISCONFIGURED_STATUS = 2
 BROKER_LOOK_SECONDS = 1.0
+LIVENESS_LOOK_SECONDS = 5.0
+LIVENESS_GRACE_SECONDS = 10.0
 FETCH_STEPS = 4
 
 
@@ -85,19 +90,27 @@ class Supervisor:
             recording_deadline_seconds=self._settings.warehouse.recording_deadline_seconds,
         )
         with _sole_owner(self._settings.data_dir), self._broker() as broker:
-            if not await self._topics_are_there():
-                return 0
-            watchers = [asyncio.create_task(self._watch(child)) for child in self._children.values()]
+            tasks = [asyncio.create_task(self._announce())]
             if broker is not None:
-                watchers.append(asyncio.create_task(self._watch_broker(broker)))
-            announcing = asyncio.create_task(self._announce())
-            await self._stopping.wait()
-            announcing.cancel()
+                tasks.append(asyncio.create_task(self._watch_broker(broker)))
+
+            begun: set[str] = set()
+
+            def begin(*roles: str) -> None:
+                begun.update(roles)
+                tasks.extend(asyncio.create_task(self._watch(self._children[role])) for role in roles)
+
             try:
+                # Pushes are welcome while Kafka is away: the receiver spools them.
+                if not await self._topics_are_there(meanwhile=lambda: begin("receiver")):
+                    return await self._stop_without_kafka()
+                begin(*(role for role in self._roles if role not in begun))
+                await self._stopping.wait()
+                tasks[0].cancel()
                 return await self._drain()
             finally:
-                for watcher in watchers:
-                    watcher.cancel()
+                for task in tasks:
+                    task.cancel()
                 await self._end_everybody()
 
     @contextmanager
@@ -143,14 +156,19 @@ class Supervisor:
                 self._say(f"Apache Kafka came back at another address, {broker.bootstrap_servers}: stopping")
                 self._stopping.set()
 
-    async def _topics_are_there(self) -> bool:
-        """Create what is missing; a broker that is away is waited for. False when told to stop meanwhile."""
+    async def _topics_are_there(self, *, meanwhile: Callable[[], None]) -> bool:
+        """Create what is missing; a broker that is away is waited for, and `meanwhile` is called once.
+
+        False when told to stop meanwhile.
+        """
         for attempt in itertools.count():
             try:
                 created = await apply_topics(self._settings_with_broker())
             except (KafkaError, OSError) as exc:
                 pause = BACK_OFF_SECONDS[min(attempt, len(BACK_OFF_SECONDS) - 1)]
                 self._say(f"Kafka at {self._bootstrap_servers} does not answer ({exc}); trying again in {pause:g} s")
+                if attempt == 0:
+                    meanwhile()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), pause)
                     return False
@@ -165,7 +183,9 @@ class Supervisor:
         while not self._stopping.is_set():
             started_at = time.monotonic()
             child.process = await self._start(child.role)
+            asking = asyncio.create_task(self._end_when_not_live(child, child.process))
             status = await child.process.wait()
+            asking.cancel()
             if self._stopping.is_set():
                 return
             if status == MISCONFIGURED_STATUS and not self._is_announced:
@@ -181,6 +201,23 @@ class Supervisor:
             pause = BACK_OFF_SECONDS[min(child.failures, len(BACK_OFF_SECONDS) - 1)]
             self._say(f"the {child.role} ended with status {status}; starting it again in {pause:g} s")
             await asyncio.sleep(pause)
+
+    async def _end_when_not_live(self, child: Child, process: asyncio.subprocess.Process) -> None:
+        """End a role that says that it is stuck, or that has not answered for as long as a stall may last."""
+        silent_since: float | None = None
+        while not self._stopping.is_set():
+            await asyncio.sleep(LIVENESS_LOOK_SECONDS)
+            entry = self._runtime.roles().get(child.role)
+            if entry is None or entry.pid != process.pid or entry.admin_url is None:
+                continue  # not serving yet
+            is_live, reason = await asyncio.to_thread(ask_liveness, entry)
+            now = time.monotonic()
+            silent_since = (silent_since or now) if is_live is None else None
+            is_silent = silent_since is not None and now - silent_since >= self._settings.worker.stall_seconds_max
+            if is_live is False or is_silent:
+                self._say(f"the {child.role} is not live, ending it: {reason}")
+                await self._end(child.role, LIVENESS_GRACE_SECONDS)
+                return
 
     async def _start(self, role: str) -> asyncio.subprocess.Process:
         command = [sys.executable, "-m", "callweave", role, "--supervised", "--data", str(self._settings.data_dir)]
@@ -220,10 +257,8 @@ class Supervisor:
             return self._failed_status
         self._say("draining: the receiver takes no more pushes")
         deadline = time.monotonic() + DRAIN_SECONDS_MAX
-        for role in ("receiver", *SOURCES_OF_THE_API):
-            await self._end(role, STOP_SECONDS_MAX)
         try:
-            waiting = asyncio.create_task(wait_idle(self._settings_with_broker(), deadline - time.monotonic()))
+            waiting = asyncio.create_task(self._drained(deadline))
             hurry = asyncio.create_task(self._hurried.wait())
             await asyncio.wait({waiting, hurry}, return_when=asyncio.FIRST_COMPLETED)
             hurry.cancel()
@@ -241,6 +276,25 @@ class Supervisor:
             return 1 if halted else 0
         self._say(f"not drained within {DRAIN_SECONDS_MAX:g} s: {pending}; it goes on with the next start")
         return 1
+
+    async def _stop_without_kafka(self) -> int:
+        """Stop while Kafka never was there: what was answered is in the spool, and stays there."""
+        await self._end("receiver", RECEIVER_STOP_SECONDS_MAX)
+        spooled = spool_standing(self._settings).entries
+        if spooled:
+            self._say(f"{spooled} pushes wait in the spool; they go on with the next start")
+        return self._failed_status or (1 if spooled else 0)
+
+    async def _drained(self, deadline: float) -> Pending | None:
+        """Stop the receiver, which drains its spool, and wait for the warehouse; what is pending, if anything is."""
+        for role in SOURCES_OF_THE_API:
+            await self._end(role, STOP_SECONDS_MAX)
+        await self._end("receiver", RECEIVER_STOP_SECONDS_MAX)
+        pending = await wait_for_warehouse(self._settings_with_broker(), max(1.0, deadline - time.monotonic()))
+        spooled = spool_standing(self._settings).entries
+        if not spooled:
+            return pending
+        return Pending(pending.events if pending else 0, pending.documents if pending else 0, spooled)
 
     async def _end_everybody(self) -> None:
         for role in self._roles:

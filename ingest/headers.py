@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-PUSH_UUID = "X-TCCC-PUSH-UUID"
+from schemas.events import PUSH_ID_HEADER
+
+PUSH_UUID = PUSH_ID_HEADER
 CONTENT_ENCODING = "Content-Encoding"
 
 _CREDENTIAL_NAMES = re.compile("authorization|cookie|token|secret|password|api-?key", re.IGNORECASE)

@@ -1,7 +1,8 @@
-"""aiohttp's server with two habits changed: every answer is JSON, and stopping leaves no accepted request unanswered.
+"""aiohttp's server with three habits changed: every answer is JSON, stopping leaves no accepted request unanswered, and
+what all senders together may ask for is bounded (`ingest.limits`).
 
-aiohttp words its own errors as text (404, 405, 417, malformed HTTP, a handler that raised), and while it shuts down
-it drops the rest of a body that is still arriving; both are put right here and nowhere else.
+aiohttp words its own errors as text (404, 405, 417, malformed HTTP, a handler that raised), while it shuts down it
+drops the rest of a body that is still arriving, and it takes any number of connections; all of it is put right here.
 """
 
 import asyncio
@@ -15,9 +16,13 @@ from aiohttp import web
 from aiohttp.web_server import Server
 
 from ingest.answers import refused
+from ingest.limits import DoorLimits
 
 Refusal = Callable[[int], None]
 """Told the HTTP status of every refusal that aiohttp itself decides on."""
+
+LimitReached = Callable[[str], None]
+"""Told which limit a refusal is for, as a reason of `ingest.metrics`."""
 
 _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _WORDS = {
@@ -27,17 +32,76 @@ _WORDS = {
     500: "internal error; the push was not stored",
 }
 
+_REFUSED_CONNECTION_SECONDS = 1.0
+"""How long a refused connection stays for its sender to read why; closing at once may take the answer back."""
+
+_REFUSED_CONNECTIONS_MAX = 128
+"""How many of them stay at a time; beyond it, file descriptors matter more than manners."""
+
 _log = structlog.stdlib.get_logger(__name__)
 
 
 class JsonRequestHandler(web.RequestHandler):
     """One connection, whose low-level errors are answered in JSON."""
 
-    __slots__ = ("_on_refusal",)
+    __slots__ = ("_header_timer", "_on_refusal", "_server")
 
-    def __init__(self, manager: Server, *, on_refusal: Refusal, **options: Any) -> None:
-        super().__init__(manager, **options)
+    def __init__(self, server: "JsonServer", *, on_refusal: Refusal, **options: Any) -> None:
+        super().__init__(server, **options)
         self._on_refusal = on_refusal
+        self._server = server
+        self._header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, unless there are too many."""
+        if self._server.connection_count < self._server.limits.connections_max:
+            super().connection_made(transport)
+            self._expect_headers()
+            return
+        self._manager = None  # it is none of the server's, and was never handed to it
+        self.transport = transport  # type: ignore[assignment]  # uvloop's transports are no asyncio.Transport
+        self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; push it again", "too_many_connections")
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the deadline with the connection."""
+        self._headers_came()
+        self._server.refused.discard(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and watch how long the headers of a request take."""
+        begun = self._request_count
+        super().data_received(data)
+        if self._request_count != begun:
+            self._headers_came()
+        elif self._waiter is not None:  # nothing is being answered, so this is a part of some headers
+            self._expect_headers()
+
+    def _expect_headers(self) -> None:
+        if self._header_timer is None:
+            seconds = self._server.limits.header_seconds_max
+            self._header_timer = self._loop.call_later(seconds, self._headers_too_slow)
+
+    def _headers_came(self) -> None:
+        timer, self._header_timer = self._header_timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _headers_too_slow(self) -> None:
+        self._header_timer = None
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT, "the headers did not arrive in time", "headers_too_slow")
+
+    def _refuse(self, status: HTTPStatus, message: str, reason: str) -> None:
+        """Answer a connection that has no request, and end it."""
+        self._server.on_limit(reason)
+        transport = self.transport
+        if transport is None:
+            return
+        transport.write(_bare_answer(status, message))
+        self._force_close = True  # what it still sends is read and dropped
+        is_crowd = len(self._server.refused) >= _REFUSED_CONNECTIONS_MAX
+        self._server.refused.add(self)
+        self._loop.call_later(0 if is_crowd else _REFUSED_CONNECTION_SECONDS, transport.close)
 
     def handle_error(
         self,
@@ -63,8 +127,13 @@ class JsonRequestHandler(web.RequestHandler):
 class JsonServer(Server):
     """Makes the connections, and knows how many requests wait for their answer."""
 
-    def __init__(self, handler: _Handler, *, on_refusal: Refusal, **options: Any) -> None:
+    def __init__(
+        self, handler: _Handler, *, on_refusal: Refusal, limits: DoorLimits, on_limit: LimitReached, **options: Any
+    ) -> None:
         super().__init__(self._answer, **options)
+        self.limits = limits
+        self.on_limit = on_limit
+        self.refused: set[JsonRequestHandler] = set()
         self._inner = handler
         self._on_refusal = on_refusal
         self._unanswered = 0
@@ -74,6 +143,11 @@ class JsonServer(Server):
     def __call__(self) -> web.RequestHandler:
         """Make the handler of one connection."""
         return JsonRequestHandler(self, on_refusal=self._on_refusal, loop=self._loop, **self._kwargs)
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
 
     async def drain(self, grace_seconds: float) -> bool:
         """Wait until every request that has begun is answered; say whether all were, within the time.
@@ -92,9 +166,12 @@ class JsonServer(Server):
         return True
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._unanswered >= self.limits.requests_in_flight_max:
+            self.on_limit("too_busy")
+            return refused(HTTPStatus.SERVICE_UNAVAILABLE, "too busy; push it again", {"Retry-After": "1"})
         self._unanswered += 1
         try:
-            response = await self._inner(request)
+            response = await self._within_deadline(request)
         except web.HTTPException as exc:
             self._on_refusal(exc.status)
             response = _wording(exc.status, allow=exc.headers.get("Allow"))
@@ -106,22 +183,49 @@ class JsonServer(Server):
             response.force_close()
         return response
 
+    async def _within_deadline(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            async with asyncio.timeout(self.limits.request_seconds_max) as deadline:
+                return await self._inner(request)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+        # Whether the push is stored is not known; pushed again, it is at most repeated.
+        self.on_limit("deadline")
+        response = refused(HTTPStatus.SERVICE_UNAVAILABLE, "it took too long; push it again")
+        response.force_close()
+        return response
+
 
 class JsonAppRunner(web.AppRunner):
     """Runs an application behind a JsonServer."""
 
-    def __init__(self, app: web.Application, *, on_refusal: Refusal, shutdown_seconds: float, **options: Any) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        on_refusal: Refusal,
+        limits: DoorLimits,
+        on_limit: LimitReached,
+        shutdown_seconds: float,
+        **options: Any,
+    ) -> None:
         super().__init__(app, shutdown_timeout=shutdown_seconds)
-        self._on_refusal = on_refusal
-        self._connection_options = options
+        self._server_options: dict[str, Any] = {"on_refusal": on_refusal, "limits": limits, "on_limit": on_limit}
+        self._connection_options = {
+            "max_line_size": limits.header_bytes_max,
+            "max_field_size": limits.header_bytes_max,
+            "max_headers": limits.header_lines_max,
+            **options,
+        }
         self.json_server: JsonServer | None = None
 
     async def _make_server(self) -> Server:
         plain = await super()._make_server()
         self.json_server = JsonServer(
             plain.request_handler,
-            on_refusal=self._on_refusal,
             request_factory=plain.request_factory,
+            **self._server_options,
             **self._connection_options,
         )
         return self.json_server
@@ -130,3 +234,14 @@ class JsonAppRunner(web.AppRunner):
 def _wording(status: int, *, allow: str | None = None) -> web.Response:
     message = _WORDS.get(status) or HTTPStatus(status).phrase
     return refused(status, message, None if allow is None else {"Allow": allow})
+
+
+def _bare_answer(status: HTTPStatus, message: str) -> bytes:
+    """An answer outside aiohttp, for a connection that has no request."""
+    body = refused(status, message).body
+    assert isinstance(body, bytes)
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body

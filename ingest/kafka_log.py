@@ -5,7 +5,7 @@ an idempotent producer is of no use after one (`ingest.kafka_publisher`). Append
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -18,7 +18,7 @@ from ingest.kafka_publisher import (
     TopicsMissingError,
     is_hopeless,
 )
-from ingest.push_log import LogEntry, LogUnavailable
+from ingest.push_log import LogEntry, LogRefused, LogUnavailable
 from schemas.events import RAW_HEADER, TOPIC_OF
 from schemas.topics import DEAD_LETTERS, EVENT_TOPICS
 
@@ -56,7 +56,13 @@ class KafkaPushLog:
 
     async def append(self, entry: LogEntry) -> None:
         """Return once Kafka acknowledged all of the entry; raise LogUnavailable where it did not in time."""
-        records = self._records(entry)
+        await self._publish(self._records(entry))
+
+    async def append_all(self, entries: Sequence[LogEntry]) -> None:
+        """Return once Kafka acknowledged all of all entries, which a session's partition has in this order."""
+        await self._publish([record for entry in entries for record in self._records(entry)])
+
+    async def _publish(self, records: Sequence[Record]) -> None:
         publisher: Publisher | None = None
         try:
             async with asyncio.timeout(self._options.ack_seconds_max):
@@ -66,7 +72,7 @@ class KafkaPushLog:
                 except _FAILURES as exc:
                     self._discard(publisher, reason=None)
                     if is_hopeless(exc):
-                        raise LogUnavailable(f"Kafka refused: {_words(exc)}") from exc
+                        raise LogRefused(f"Kafka refused: {_words(exc)}") from exc
                     # The producer was the sick one; a new one may be a moment away.
                     publisher = await self._usable()
                     await publisher.publish(records)

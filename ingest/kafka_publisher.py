@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import (
     InvalidTopicError,
     KafkaError,
@@ -26,6 +28,7 @@ from schemas.topics import MESSAGE_BYTES_MAX
 _BATCH_BYTES = 256 * 1024
 """A partition has one batch in flight; what arrives meanwhile gathers in the next, up to this."""
 
+_METADATA_PAUSE_SECONDS = 0.1
 _ENVELOPE_BYTES = 64 * 1024
 _HOPELESS = (MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError, InvalidTopicError)
 
@@ -90,6 +93,7 @@ class KafkaPublisher:
             request_timeout_ms=int(options.ack_seconds_max * 1000),
             **options.connection,
         )
+        _make_patient(self._producer.client)
 
     async def start(self, topics: Collection[str]) -> None:
         """Connect, get a producer id, and see that the topics are there."""
@@ -141,6 +145,23 @@ class KafkaPublisher:
         missing = [topic for topic in topics if known.partitions_for_topic(topic) is None]
         if missing:
             raise TopicsMissingError(missing)
+
+
+def _make_patient(client: AIOKafkaClient) -> None:
+    """Pause after metadata that could not be had.
+
+    With batches for a partition whose leader is gone, aiokafka's sender asks for metadata in a loop without a pause
+    (`Sender._sender_routine`): a broker that refuses connections then costs a whole core, and the door its speed.
+    """
+    ask = client._metadata_update  # noqa: SLF001  (there is no public way; the version is pinned for it)
+
+    async def ask_patiently(cluster: ClusterMetadata, topics: Collection[str]) -> bool:
+        is_updated: bool = await ask(cluster, topics)
+        if not is_updated:
+            await asyncio.sleep(_METADATA_PAUSE_SECONDS)
+        return is_updated
+
+    client._metadata_update = ask_patiently  # noqa: SLF001
 
 
 def is_hopeless(error: BaseException) -> bool:

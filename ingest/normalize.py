@@ -11,6 +11,8 @@ from typing import Any, Self, TypeGuard
 from ingest.action import kind_of
 from ingest.body import Unopened, open_body
 from ingest.headers import CONTENT_ENCODING, PUSH_UUID, blanked, header_of, without_credentials
+from ingest.limits import DoorLimits
+from ingest.shape import is_too_deep, is_too_wide
 from schemas import jsontext
 from schemas.canonical import INT64_MAX, Defect, TooDeepError, canonical, clean_text, defects_of, digest, fields_of
 from schemas.dead_letter import DeadLetter, Reason, Stage
@@ -25,6 +27,7 @@ PUSH_ID_CHARACTERS_MAX = 128
 TOO_LARGE_KEPT_BYTES = 64 * 1024
 """How much of a body over the limit a letter keeps."""
 
+_DEFAULT_LIMITS = DoorLimits()
 _DEFECTS_NAMED_MAX = 50
 _EVENT_BYTES_MAX = MESSAGE_BYTES_MAX - 64 * 1024
 _GROWTH_MAX = 4
@@ -71,9 +74,11 @@ class _Useless:
     detail: str
 
 
-def normalize(push: ReceivedPush, *, body_bytes_max: int = BODY_BYTES_MAX) -> Normalized:
+def normalize(
+    push: ReceivedPush, *, body_bytes_max: int = BODY_BYTES_MAX, limits: DoorLimits = _DEFAULT_LIMITS
+) -> Normalized:
     """Bring a push to its canonical form. A field that no warehouse can hold costs a letter, not the event."""
-    payload = _decoded(push, body_bytes_max)
+    payload = _decoded(push, body_bytes_max, limits)
     outcome = payload if isinstance(payload, _Useless) else _event(push, payload)
     if isinstance(outcome, _Useless):
         return Normalized(None, (_letter(push, outcome),), clean_text(outcome.detail))
@@ -92,7 +97,12 @@ def too_large(push: ReceivedPush, *, bytes_count: int, bytes_max: int) -> DeadLe
     return _letter(push, _Useless(Reason.PUSH_TOO_LARGE, detail), bytes_count)
 
 
-def _decoded(push: ReceivedPush, body_bytes_max: int) -> dict[str, Any] | _Useless:
+def foreign(push: ReceivedPush, why: str) -> DeadLetter:
+    """The letter of a push whose body names an account that its sender may not push for."""
+    return _letter(push, _Useless(Reason.FOREIGN_APP, why))
+
+
+def _decoded(push: ReceivedPush, body_bytes_max: int, limits: DoorLimits) -> dict[str, Any] | _Useless:
     body = open_body(push.raw, push.content_encoding, bytes_max=body_bytes_max)
     if isinstance(body, Unopened):
         return _Useless(Reason.UNDECODABLE, body.detail)
@@ -103,6 +113,10 @@ def _decoded(push: ReceivedPush, body_bytes_max: int) -> dict[str, Any] | _Usele
         return _Useless(Reason.UNDECODABLE, f"{exc} (Content-Encoding: {claimed[:50]})" if claimed else str(exc))
     if not isinstance(payload, dict):
         return _Useless(Reason.SCHEMA_VIOLATION, "the body is JSON, but no object")
+    if is_too_wide(payload, body, values_max=limits.json_values_max):
+        return _Useless(Reason.BOUND_EXCEEDED, f"more than {limits.json_values_max} members and items")
+    if is_too_deep(payload, body, depth_max=limits.json_depth_max):
+        return _Useless(Reason.SCHEMA_VIOLATION, f"nested deeper than {limits.json_depth_max} levels")
     return payload
 
 

@@ -1,9 +1,10 @@
 """The log that a push must be in before TCCC hears ErrCode 0 (architecture.md law 1): the door's only way inwards.
 
-`ingest.kafka_log` is the one over Kafka. A spool is another `PushLog` around it: it takes what that one refuses,
-answers once its own disk has it, and appends it later.
+`ingest.kafka_log` is the one over Kafka. `ingest.spool` is another around it: it takes what that one refuses, answers
+once its own disk has it, and appends it later.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,10 @@ from schemas.events import NormalizedEvent
 
 class LogUnavailable(Exception):  # noqa: N818  (named for the state of the log, which is nobody's error)
     """Nothing promises that the push is stored; the message says why, and what to do. TCCC is told to push again."""
+
+
+class LogRefused(LogUnavailable):
+    """The log is there, and will not take this entry as long as it is set up as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +49,12 @@ class PushLog(Protocol):
 
     async def close(self) -> None:
         """Let go of the log. What was appended is stored, so nothing waits here."""
+        ...
+
+
+class BatchPushLog(PushLog, Protocol):
+    """A log that also takes many entries at once."""
+
+    async def append_all(self, entries: Sequence[LogEntry]) -> None:
+        """Append in this order, as `append` does; LogRefused where one of several was refused, whichever it is."""
         ...

@@ -5,25 +5,33 @@
 Every row of contract.md part 6, "The receiver's answers", is here or in `ingest.json_server`.
 """
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
-from ssl import SSLContext
 from time import perf_counter
-from typing import Literal
 
 from aiohttp import hdrs, web
 
 from ingest import answers
 from ingest.action import action_label
-from ingest.auth import Authenticator, BasicAuthenticator, OpenDoor, Presented, Refused, TokenAuthenticator
+from ingest.auth import Authorised, challenge_to
 from ingest.body_reader import Interrupted, OverLimit, receive_body
+from ingest.guard import Access, Guard
+from ingest.habits import ObservedPush
 from ingest.json_server import JsonAppRunner
+from ingest.limits import DoorLimits
 from ingest.metrics import ReceiverMetrics
-from ingest.normalize import BODY_BYTES_MAX, ReceivedPush, normalize, too_large
+from ingest.normalize import BODY_BYTES_MAX, Normalized, ReceivedPush, foreign, normalize, too_large
 from ingest.push_log import LogEntry, LogUnavailable, PushLog
 from ingest.query import PushQuery, read_query
+from ingest.tls import Certificates
+from ingest.tls_site import TlsSite
+from ingest.token_endpoint import TOKEN_PATH, TokenDesk
+from ingest.watch import PushWatch
 
 BODY_BYTES_MAX_CEILING = 5 * 1024 * 1024
 """What BODY_BYTES_MAX may be set to: a letter holds the body as base64, in one Kafka message of 8 MiB."""
@@ -47,25 +55,16 @@ class ReceiverOptions:
     path: str = "/tccc/push"
     body_bytes_max: int = BODY_BYTES_MAX
     body_seconds_max: float = 30.0
-    auth: Literal["none", "basic"] = "none"
-    username: str = ""
-    password: str = field(default="", repr=False)
-    password_previous: str = field(default="", repr=False)
-    url_token: str = field(default="", repr=False)
+    limits: DoorLimits = field(default_factory=DoorLimits)
 
     def __post_init__(self) -> None:
         """Refuse what cannot work; whoever reads settings words it as an error of theirs."""
         if not self.path.startswith("/") or set(self.path) & set("?#{}"):
             raise ValueError(f"the push path must begin with / and hold none of ? # {{ }}, and {self.path!r} does not")
+        if self.path.rstrip("/") == TOKEN_PATH:
+            raise ValueError(f"the push path cannot be {TOKEN_PATH}, where tokens are issued; choose another")
         if not 0 < self.body_bytes_max <= BODY_BYTES_MAX_CEILING:
             raise ValueError(f"the largest body must be 1 to {BODY_BYTES_MAX_CEILING} bytes, not {self.body_bytes_max}")
-
-    def authenticator(self) -> Authenticator:
-        """The authenticator that these options describe."""
-        door: Authenticator = OpenDoor()
-        if self.auth == "basic":
-            door = BasicAuthenticator(self.username, [self.password, self.password_previous])
-        return TokenAuthenticator(self.url_token, door) if self.url_token else door
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +72,28 @@ class Door:
     """What handling a push needs. `clock` gives aware UTC."""
 
     options: ReceiverOptions
-    authenticator: Authenticator
+    access: Access
     log: PushLog
     clock: Callable[[], datetime]
     metrics: ReceiverMetrics
+    watch: PushWatch
 
 
 DOOR = web.AppKey("door", Door)
+GUARD = web.AppKey("guard", Guard)
 
 
 def make_application(door: Door) -> web.Application:
     """The web application; its log is started and closed with it."""
     app = web.Application()
     app[DOOR] = door
+    app[GUARD] = guard = Guard(door.access, door.metrics, door.watch)
     app.cleanup_ctx.append(_running_log)
     path = door.options.path
     for spelling in dict.fromkeys((path, path.rstrip("/") or "/", path.rstrip("/") + "/")):
         app.router.add_route(hdrs.METH_POST, spelling, push, expect_handler=_expect)
+    if door.access.tokens is not None:
+        app.router.add_routes(TokenDesk(door.access.tokens, guard, door.watch.habits, door.metrics).routes())
     return app
 
 
@@ -97,14 +101,12 @@ async def push(request: web.Request) -> web.StreamResponse:
     """Answer one push."""
     door = request.app[DOOR]
     query = read_query(request.raw_path.partition("?")[2])
-    outcome = await door.authenticator.authorise(Presented(request.headers.get(hdrs.AUTHORIZATION), query.tokens))
-    if isinstance(outcome, Refused):
-        door.metrics.count_rejected("not_authorised")
-        challenge: dict[str, str] = {hdrs.WWW_AUTHENTICATE: outcome.challenge}
-        return answers.refused(HTTPStatus.UNAUTHORIZED, "not authorised", challenge)
+    admitted = await request.app[GUARD].admit(request, query)
+    if not isinstance(admitted, Authorised):
+        return admitted
     begun = perf_counter()
     try:
-        return await _authentic_push(request, door, query)
+        return await _authentic_push(request, door, query, admitted)
     except LogUnavailable:
         # Why is for the operator (readiness, logs): it may name machines of ours, and this answer goes out.
         door.metrics.count_rejected("log_unavailable")
@@ -113,7 +115,9 @@ async def push(request: web.Request) -> web.StreamResponse:
         door.metrics.push_seconds.observe(perf_counter() - begun)
 
 
-async def _authentic_push(request: web.Request, door: Door, query: PushQuery) -> web.StreamResponse:
+async def _authentic_push(
+    request: web.Request, door: Door, query: PushQuery, authorised: Authorised
+) -> web.StreamResponse:
     if hdrs.EXPECT in request.headers:
         await _invite_body(request)
     options = door.options
@@ -124,15 +128,48 @@ async def _authentic_push(request: web.Request, door: Door, query: PushQuery) ->
         case OverLimit():
             return await _over_limit(request, door, query, body)
         case bytes():
-            return await _whole_push(request, door, query, body)
+            return await _whole_push(request, door, _received(request, door, query, body), authorised)
 
 
-async def _whole_push(request: web.Request, door: Door, query: PushQuery, body: bytes) -> web.StreamResponse:
-    door.metrics.count_received(action_label(query.action))
-    normalized = normalize(_received(request, door, query, body), body_bytes_max=door.options.body_bytes_max)
-    await _append(door, LogEntry(normalized.event, body, normalized.letters))
-    if normalized.event is not None:
-        door.metrics.count_stored(normalized.event.kind, normalized.unknown_field_count)
+async def _whole_push(
+    request: web.Request, door: Door, received: ReceivedPush, authorised: Authorised
+) -> web.StreamResponse:
+    door.metrics.count_received(action_label(received.action))
+    normalized = normalize(received, body_bytes_max=door.options.body_bytes_max, limits=door.options.limits)
+    status = int(HTTPStatus.SERVICE_UNAVAILABLE)
+    try:
+        response = await _stored(request, door, received, normalized, authorised)
+        status = response.status
+        return response
+    finally:
+        # After the answer, and where nothing that goes wrong could change it.
+        observed = ObservedPush(
+            raw_query=request.raw_path.partition("?")[2],
+            action=received.action,
+            headers=request.headers,
+            raw=received.raw,
+            event=normalized.event,
+            was_stored=status == HTTPStatus.OK,
+        )
+        seen = partial(door.watch.saw, observed, received_at=received.received_at, status=status)
+        asyncio.get_running_loop().call_soon(seen)
+
+
+async def _stored(
+    request: web.Request, door: Door, received: ReceivedPush, normalized: Normalized, authorised: Authorised
+) -> web.StreamResponse:
+    event = normalized.event
+    why_foreign = None if event is None else request.app[GUARD].foreign(authorised, event.sdk_app_id)
+    if why_foreign is not None:
+        await _append(door, LogEntry(None, received.raw, (foreign(received, why_foreign),)))
+        if not authorised.tenants:
+            return answers.stored(why_foreign)
+        door.metrics.count_rejected("foreign_app")
+        challenge: dict[str, str] = {hdrs.WWW_AUTHENTICATE: challenge_to(request.headers.get(hdrs.AUTHORIZATION))}
+        return answers.refused(HTTPStatus.UNAUTHORIZED, "these credentials are another account's", challenge)
+    await _append(door, LogEntry(event, received.raw, normalized.letters))
+    if event is not None:
+        door.metrics.count_stored(event.kind, normalized.unknown_field_count)
     return answers.stored(normalized.message)
 
 
@@ -190,9 +227,10 @@ async def _running_log(app: web.Application) -> AsyncIterator[None]:
 class Receiver:
     """The running door: listens, and stops without leaving an accepted push unanswered."""
 
-    def __init__(self, door: Door, *, tls: SSLContext | None = None) -> None:
+    def __init__(self, door: Door, *, tls: Certificates | None = None) -> None:
         self._door = door
         self._tls = tls
+        self._background: list[asyncio.Task[None]] = []
         self._runner: JsonAppRunner | None = None
         self._site: web.TCPSite | None = None
 
@@ -206,13 +244,22 @@ class Receiver:
 
     def unready(self) -> str | None:
         """Why pushes are not welcome just now; None where they are."""
-        return "not listening" if self._site is None else self._door.log.unready()
+        if self._site is None:
+            return "not listening"
+        provider = self._door.access.provider
+        return self._door.log.unready() or (None if provider is None else provider.unready())
+
+    def degraded(self) -> str | None:
+        """What an operator should know although pushes are welcome."""
+        return None if self._tls is None else self._tls.warning()
 
     async def start(self) -> None:
         """Listen; raise ListenError where that is not possible. The log may still be away: pushes get 503 then."""
         runner = JsonAppRunner(
             make_application(self._door),
             on_refusal=self._count_refusal,
+            limits=self._door.options.limits,
+            on_limit=self._door.metrics.count_rejected,
             shutdown_seconds=_CLOSING_SECONDS,
             access_log=None,
             auto_decompress=False,  # letters and replays need the bytes as received
@@ -221,7 +268,7 @@ class Receiver:
         )
         await runner.setup()
         options = self._door.options
-        site = web.TCPSite(runner, options.host, options.port, ssl_context=self._tls, backlog=1024)
+        site = self._site_of(runner)
         try:
             await site.start()
         except OSError as exc:
@@ -231,6 +278,10 @@ class Receiver:
                 " stop what uses it, or set CALLWEAVE_RECEIVER__HOST and CALLWEAVE_RECEIVER__PORT"
             ) from exc
         self._runner, self._site = runner, site
+        if self._tls is not None:
+            self._background.append(asyncio.create_task(self._tls.watch()))
+        if self._door.access.provider is not None:
+            self._background.append(asyncio.create_task(self._door.access.provider.fetch()))
 
     async def stop(self, grace_seconds: float = 30.0) -> bool:
         """Stop accepting, answer what was accepted, close the log. Say whether all was answered in time."""
@@ -238,10 +289,22 @@ class Receiver:
         if runner is None or site is None:
             return True
         self._runner = self._site = None
+        for task in self._background:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._background.clear()
         await site.stop()
         drained = runner.json_server is None or await runner.json_server.drain(grace_seconds)
         await runner.cleanup()
         return drained
+
+    def _site_of(self, runner: JsonAppRunner) -> web.TCPSite:
+        options = self._door.options
+        if self._tls is None:
+            return web.TCPSite(runner, options.host, options.port, backlog=1024)
+        count_plain = partial(self._door.metrics.count_rejected, "plain_http")
+        return TlsSite(runner, options.host, options.port, tls=self._tls.context, on_plain=count_plain)
 
     def _count_refusal(self, status: int) -> None:
         match status:

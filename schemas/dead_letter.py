@@ -31,14 +31,35 @@ class Reason(StrEnum):
     SCHEMA_VIOLATION = "SCHEMA_VIOLATION"
     UNKNOWN_ACTION = "UNKNOWN_ACTION"
     UNKEYABLE = "UNKEYABLE"
+    FOREIGN_APP = "FOREIGN_APP"
     PUSH_TOO_LARGE = "PUSH_TOO_LARGE"
     BOUND_EXCEEDED = "BOUND_EXCEEDED"
     SESSION_RETIRED = "SESSION_RETIRED"
     SINK_REJECTED = "SINK_REJECTED"
 
 
+class ReplayOutcome(StrEnum):
+    """What came of a replay; `replay_outcome` begins with it, and a detail may follow after a colon."""
+
+    PUBLISHED = "PUBLISHED"
+    """Its event is in the log again, and on its way to the warehouse."""
+    KNOWN = "KNOWN"
+    """Its session has this very receipt already: nothing was to be done."""
+    LOADED = "LOADED"
+    """Its document, or a newer one of its session, is in the warehouse."""
+    FAILED_AGAIN = "FAILED_AGAIN"
+
+    def because(self, detail: str) -> str:
+        """The text of the column."""
+        return f"{self.value}: {clean_text(detail)}" if detail else self.value
+
+
 class DeadLetter(OwnModel):
-    """One letter. Its id is a digest of stage, reason and raw, so a retried useless push is one row, seen twice."""
+    """One letter. Its id is a digest of stage, reason and raw, so a retried useless push is one row, seen twice.
+
+    A record with `replayed_at` is the same letter, whole, so that compaction keeps it, with what came of a replay: no
+    sighting. Without an outcome, it asks every loader to try its document again, and to write down what came of it.
+    """
 
     schema_version: Literal[1] = DEAD_LETTER_SCHEMA_VERSION
     dead_letter_id: str
@@ -54,6 +75,8 @@ class DeadLetter(OwnModel):
     offset: int | None = None
     raw_base64: str
     raw_bytes_count: int
+    replayed_at: Instant | None = None
+    replay_outcome: str | None = None
 
     @classmethod
     def of(  # noqa: PLR0913  (a letter has this many facts)
@@ -94,9 +117,26 @@ class DeadLetter(OwnModel):
         """The bytes as they were received."""
         return base64.b64decode(self.raw_base64)
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether only the beginning of the bytes was kept."""
+        return len(self.raw) < self.raw_bytes_count
+
+    @property
+    def asks_the_loader(self) -> bool:
+        """Whether this record asks for another try at loading."""
+        return self.stage is Stage.LOAD and self.replayed_at is not None and self.replay_outcome is None
+
+    def replayed(self, at: datetime, outcome: str | None, place: tuple[str, int, int]) -> Self:
+        """The record that says what came of a replay. `place` is where the letter's first record stands."""
+        topic, partition, offset = place
+        first = {} if self.topic is not None else {"topic": topic, "partition": partition, "offset": offset}
+        return self.model_copy(update={**first, "replayed_at": at, "replay_outcome": outcome})
+
     def encoded(self) -> bytes:
-        """The Kafka value."""
-        return jsontext.encode(self.model_dump(mode="json"))
+        """The Kafka value. What was never replayed says nothing about replays: older readers know no such fields."""
+        unsaid = {"replayed_at", "replay_outcome"} if self.replayed_at is None else set[str]()
+        return jsontext.encode(self.model_dump(mode="json", exclude=unsaid))
 
 
 class NotALetterError(ValueError):

@@ -20,6 +20,10 @@ RAW_HEADER = "callweave-raw"
 """Kafka record header: the body as received, before any decoding. A later dead letter of this event needs it."""
 
 
+PUSH_ID_HEADER = "X-TCCC-PUSH-UUID"
+"""TCCC's header with the id of a push; a dead letter keeps it, so that a replay is the same receipt."""
+
+
 class EventKind(StrEnum):
     """What a report is about; also TCCC's `action`."""
 

@@ -11,7 +11,7 @@ from importlib.resources import files
 from string import Template
 from typing import Final
 
-from schemas.columns import COLUMNED_VIEWS, TABLES, Column, ColumnType, Table
+from schemas.columns import COLUMNED_VIEWS, DEAD_LETTERS, TABLES, Column, ColumnType, Table
 from sinks.sink import MisconfiguredError
 
 LAYOUT_VERSION: Final = 1
@@ -39,6 +39,18 @@ META: Final = Table(
 )
 ALL_TABLES: Final = (META, OFFSETS, *TABLES)
 VIEWS: Final = ("session_recordings", "missing_recordings", "kpi_daily", "completeness")
+
+LETTERS_KNOWN: Final = """
+UPDATE dead_letters AS d
+SET seen_count = d.seen_count + b.seen_count,
+    last_seen_at = greatest(d.last_seen_at, b.last_seen_at),
+    replayed_at = CASE WHEN b.replayed_at >= coalesce(d.replayed_at, b.replayed_at)
+                       THEN b.replayed_at ELSE d.replayed_at END,
+    replay_outcome = CASE WHEN b.replayed_at >= coalesce(d.replayed_at, b.replayed_at)
+                          THEN b.replay_outcome ELSE d.replay_outcome END
+FROM batch_dead_letters AS b WHERE d.dead_letter_id = b.dead_letter_id
+"""
+"""What a batch says of letters that stand there: the same words in every warehouse. To be run before `letters_new`."""
 
 Catalogue = Mapping[str, Mapping[str, str]]
 """Tables that exist: name -> column -> type, as the warehouse spells it."""
@@ -108,6 +120,16 @@ def create_table(dialect: Dialect, table: Table) -> str:
     if dialect.primary_keys:
         lines.append(f"PRIMARY KEY ({', '.join(map(quoted, table.key))})")
     return f"CREATE TABLE IF NOT EXISTS {quoted(table.name)} (\n  " + ",\n  ".join(lines) + "\n)"
+
+
+def letters_new() -> str:
+    """INSERT of the batch's letters that do not stand there yet; a warehouse that learns of one has seen it once."""
+    columns = names(DEAD_LETTERS.column_names)
+    values = columns.replace(quoted("seen_count"), f"greatest({quoted('seen_count')}, 1)")
+    return (
+        f"INSERT INTO dead_letters ({columns}) SELECT {values} FROM batch_dead_letters "  # noqa: S608 - names of our own
+        "WHERE dead_letter_id NOT IN (SELECT dead_letter_id FROM dead_letters)"
+    )
 
 
 def comments() -> list[str]:

@@ -69,15 +69,6 @@ _OFFSETS_GONE: Final = """
 DELETE FROM callweave_offsets AS o
 USING batch_offsets AS b WHERE b.topic = o.topic AND b."partition" = o."partition"
 """
-_LETTERS_SEEN_AGAIN: Final = """
-UPDATE dead_letters AS d
-SET seen_count = d.seen_count + b.seen_count, last_seen_at = greatest(d.last_seen_at, b.last_seen_at)
-FROM batch_dead_letters AS b WHERE d.dead_letter_id = b.dead_letter_id
-"""
-_NEW_LETTERS: Final = """
-INSERT INTO dead_letters ({columns}) SELECT {columns} FROM batch_dead_letters
-WHERE dead_letter_id NOT IN (SELECT dead_letter_id FROM dead_letters)
-"""
 
 
 def fault_of(exc: duckdb.Error) -> Fault:
@@ -222,7 +213,7 @@ class DuckDbSink:
         # The commit of an earlier attempt succeeded although its answer was lost: the rows came with the offsets.
         if there == dict(batch.offsets):
             return False
-        raise FencedError(f"the stored offsets are {there}, not those that this loader left: another one writes here")
+        raise FencedError(there)
 
     def _commit_time(self, writer: duckdb.DuckDBPyConnection) -> datetime:
         # Never backwards, whatever the clock does: incremental models take loaded_at for their watermark.
@@ -236,7 +227,7 @@ class DuckDbSink:
         found = refused(len(batch.sessions), lambda start, stop: self._try_alone(batch.sessions.slice(start, stop)))
         if found:
             return RowsRejectedError({batch.sessions.keys[position]: reason for position, reason in found.items()})
-        return LettersRejectedError(f"DuckDB refuses a dead letter: {exc}") if batch.letters else exc
+        return LettersRejectedError(f"DuckDB refuses a dead letter: {type(exc).__name__}") if batch.letters else exc
 
     def _try_alone(self, sessions: SessionRows) -> str | None:
         writer = self._connected()
@@ -316,8 +307,8 @@ def _replace_sessions(writer: duckdb.DuckDBPyConnection, sessions: SessionRows, 
 
 def _count_letters(writer: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     if batch.letters:
-        writer.execute(_LETTERS_SEEN_AGAIN)
-        writer.execute(_NEW_LETTERS.format(columns=names(DEAD_LETTERS.column_names)))
+        writer.execute(ddl.LETTERS_KNOWN)
+        writer.execute(ddl.letters_new())
 
 
 def _replace_windows(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> None:

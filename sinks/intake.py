@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from schemas.dead_letter import DeadLetter, NotALetterError, Reason, Stage, decode_letter
+from schemas.dead_letter import DeadLetter, NotALetterError, Reason, ReplayOutcome, Stage, decode_letter
 from schemas.reconcile import HourRecord
 from schemas.topics import MESSAGE_BYTES_MAX
 from sinks.halt import HaltError
 from sinks.letters import LetterRow, sighting, tally
 from sinks.log import Record
-from sinks.rows import Document, NotADocumentError, SessionKey, SessionRows, lay_out, read_document
+from sinks.rows import Document, NotADocumentError, SessionKey, SessionRows, key_in, lay_out, read_document
 from sinks.windows import NotAWindowError, latest, read_window
 
 RAW_BYTES_MAX: Final = MESSAGE_BYTES_MAX // 4 * 3 - 64 * 1024
@@ -37,8 +37,10 @@ class Intake:
     records: Sequence[Record]
     documents: Mapping[int, Document]
     unusable: Mapping[int, Unusable]
-    letters: Sequence[LetterRow]
+    sightings: Mapping[int, LetterRow]
     windows: Sequence[HourRecord] = ()
+    retried: frozenset[int] = frozenset()
+    """Positions of letters that ask for another try at their document (`DeadLetter.asks_the_loader`)."""
 
     def best(self) -> dict[SessionKey, int]:
         """The position of each session's document of the highest (version, digest)."""
@@ -57,30 +59,59 @@ class Intake:
         return replace(self, documents=kept, unusable={**self.unusable, **out})
 
     def verdicts(self) -> list[bool]:
-        """Of the session documents, and of hours that are none, in order: whether they are unusable."""
-        return [position in self.unusable for position in sorted({*self.documents, *self.unusable})]
+        """Of documents, and hours that are none, in order: whether they are unusable. New tries say nothing new."""
+        return [position in self.unusable for position in sorted({*self.documents, *self.unusable} - self.retried)]
+
+    def letters_due(self) -> list[int]:
+        """The positions that a letter must be written about. There is no letter about a letter."""
+        return sorted(set(self.unusable) - self.retried)
+
+    def letters(self) -> list[LetterRow]:
+        """What is to be written about letters, with what came of those that were tried again."""
+        return tally(
+            replace(row, replay_outcome=self._outcome(position)) if position in self.retried else row
+            for position, row in self.sightings.items()
+        )
+
+    def _outcome(self, position: int) -> str:
+        unusable = self.unusable.get(position)
+        if unusable is None:
+            return ReplayOutcome.LOADED
+        return ReplayOutcome.FAILED_AGAIN.because(f"{unusable.reason}: {unusable.detail}")
 
 
 def take_in(records: Sequence[Record], *, letters_topic: str, windows_topic: str | None = None) -> Intake:
     """Read a haul. A record of the dead-letter topic that is no letter halts: no letter can be written about it."""
     documents: dict[int, Document] = {}
     unusable: dict[int, Unusable] = {}
-    letters: list[LetterRow] = []
+    sightings: dict[int, LetterRow] = {}
     windows: list[HourRecord] = []
+    retried: set[int] = set()
     for position, record in enumerate(records):
         if record.value is None:
             continue  # a tombstone: the state was retired, the warehouse keeps its rows
         if record.partition.topic == letters_topic:
-            letters.append(_letter(record, record.value))
-            continue
+            sightings[position] = _letter(record, record.value)
+            if not sightings[position].letter.asks_the_loader:
+                continue
+            retried.add(position)
         try:
-            if record.partition.topic == windows_topic:
+            if position in retried:
+                documents[position] = document_of(sightings[position].letter)
+            elif record.partition.topic == windows_topic:
                 windows.append(read_window(record.key, record.value))
             else:
                 documents[position] = read_document(record.key, record.value)
         except (NotADocumentError, NotAWindowError) as exc:
             unusable[position] = Unusable(Reason.SCHEMA_VIOLATION, str(exc))
-    return Intake(records, documents, unusable, tally(letters), latest(windows))
+    return Intake(records, documents, unusable, sightings, latest(windows), frozenset(retried))
+
+
+def document_of(letter: DeadLetter) -> Document:
+    """The session document that a letter of stage `load` is about. Raises NotADocumentError."""
+    if letter.is_cut:
+        raise NotADocumentError(f"only the first {len(letter.raw)} of its {letter.raw_bytes_count} bytes were kept")
+    return read_document(key_in(letter.raw), letter.raw)
 
 
 def prepare(intake: Intake) -> tuple[Intake, SessionRows]:

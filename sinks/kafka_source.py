@@ -117,8 +117,8 @@ class KafkaSource:
         reading, self._reading = self._reading, None
         if reading is not None:
             # A consumer whose broker is away may fail at saying good-bye; there is nothing that it would lose.
-            with contextlib.suppress(KafkaError, TimeoutError):
-                await asyncio.wait_for(reading.consumer.stop(), _ANSWER_SECONDS_MAX)
+            with contextlib.suppress(LogUnavailableError):
+                await _answered(reading.consumer.stop())
 
     async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         # aiokafka has no public call for this; asking for one topic by name might create it on the way.
@@ -192,7 +192,8 @@ class KafkaSource:
         # Not the last record's offset: compaction leaves gaps, at the end too, and whoever waits for the end would
         # wait for ever.
         positions = {
-            _ours(partition): await reading.consumer.position(partition) for partition in reading.consumer.assignment()
+            _ours(partition): await _answered(reading.consumer.position(partition))
+            for partition in reading.consumer.assignment()
         }
         for partition, position in positions.items():
             reading.ends[partition] = max(reading.ends.get(partition, 0), position)
@@ -221,7 +222,27 @@ def _ours(partition: TopicPartition) -> LogPartition:
 
 
 async def _answered(request: Awaitable[_T]) -> _T:
+    """What aiokafka answers, within a bound; its own cancellations are failures like any other.
+
+    A consumer whose broker was killed raises CancelledError from `stop` (of a task that it cancelled itself), which
+    would end the loader as if somebody had cancelled that. Hence a task of its own, and no `asyncio.wait_for`, which
+    also waits until what it cancelled has ended.
+    """
+    asked = asyncio.ensure_future(request)
     try:
-        return await asyncio.wait_for(request, _ANSWER_SECONDS_MAX)
-    except (KafkaError, OSError, TimeoutError) as exc:
+        done, _ = await asyncio.wait({asked}, timeout=_ANSWER_SECONDS_MAX)
+    except asyncio.CancelledError:
+        _abandon(asked)
+        raise
+    if not done:
+        _abandon(asked)
+        raise LogUnavailableError(f"Kafka does not answer within {_ANSWER_SECONDS_MAX:g} s")
+    try:
+        return asked.result()
+    except (KafkaError, OSError, TimeoutError, asyncio.CancelledError) as exc:
         raise LogUnavailableError(f"Kafka does not answer: {exc!r}") from exc
+
+
+def _abandon(asked: "asyncio.Future[_T]") -> None:
+    asked.cancel()
+    asked.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody else will look at it

@@ -1,11 +1,13 @@
 """Dead letters -> rows of `dead_letters`: one row a letter, however often it was seen.
 
-The rule: the first record of a letter is its row; later ones only count. `raw` is laid down as the bytes it was.
+The rule: the first record of a letter is its row; later ones only count, and a replay's does not even count: it says
+when, and what came of it. `raw` is laid down as the bytes it was.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 
@@ -17,22 +19,30 @@ from sinks.rows import ARROW_TYPES
 
 @dataclass(frozen=True, slots=True)
 class LetterRow:
-    """A letter as its table holds it. `place` is where its record stands in `dead_letters`."""
+    """A letter as its table holds it. `place` is where its record stands in `dead_letters`.
+
+    Of `seen_count` 0 are rows that only tell of a replay; a warehouse that does not know the letter counts one.
+    """
 
     letter: DeadLetter
     raw: bytes
     place: tuple[str, int, int]
     seen_count: int
     last_seen_at: datetime
+    replayed_at: datetime | None = None
+    replay_outcome: str | None = None
 
 
 def sighting(letter: DeadLetter, place: tuple[str, int, int]) -> LetterRow:
     """One record of a letter. Raises ValueError where `raw_base64` is no base64."""
-    return LetterRow(letter, letter.raw, place, 1, letter.occurred_at)
+    seen_count = 1 if letter.replayed_at is None else 0
+    return LetterRow(
+        letter, letter.raw, place, seen_count, letter.occurred_at, letter.replayed_at, letter.replay_outcome
+    )
 
 
 def tally(sightings: Iterable[LetterRow]) -> list[LetterRow]:
-    """One row a letter, sorted by id: the first of them, with all of them counted."""
+    """One row a letter, sorted by id: the first of them, with all of them counted, and the latest replay told."""
     rows: dict[str, LetterRow] = {}
     for seen in sightings:
         first = rows.get(seen.letter.dead_letter_id)
@@ -43,9 +53,16 @@ def tally(sightings: Iterable[LetterRow]) -> list[LetterRow]:
                 first,
                 seen_count=first.seen_count + seen.seen_count,
                 last_seen_at=max(first.last_seen_at, seen.last_seen_at),
+                **_latest_replay(first, seen),
             )
         )
     return [rows[letter_id] for letter_id in sorted(rows)]
+
+
+def _latest_replay(first: LetterRow, seen: LetterRow) -> dict[str, Any]:
+    later = first.replayed_at is None or (seen.replayed_at is not None and seen.replayed_at >= first.replayed_at)
+    chosen = seen if later else first
+    return {"replayed_at": chosen.replayed_at, "replay_outcome": chosen.replay_outcome}
 
 
 def letter_table(rows: Sequence[LetterRow]) -> pa.Table:
@@ -79,6 +96,6 @@ def _cells(row: LetterRow) -> dict[str, object]:
         "raw_bytes_count": letter.raw_bytes_count,
         "seen_count": row.seen_count,
         "last_seen_at": row.last_seen_at,
-        "replayed_at": None,
-        "replay_outcome": None,
+        "replayed_at": row.replayed_at,
+        "replay_outcome": row.replay_outcome,
     }

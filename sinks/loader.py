@@ -19,10 +19,11 @@ import pyarrow as pa
 import structlog
 from prometheus_client import CollectorRegistry
 
+from schemas.breaker import Breaker, BreakerLimits
 from schemas.dead_letter import Reason
 from schemas.topics import DEAD_LETTERS, RECONCILE, SESSIONS
 from sinks.backoff import delays
-from sinks.halt import ConsecutiveLimit, HaltError
+from sinks.halt import HaltError
 from sinks.intake import Intake, letter_about, prepare, take_in
 from sinks.kafka_outbox import KafkaOutbox
 from sinks.kafka_source import HaulLimits, KafkaSource
@@ -53,7 +54,7 @@ class LoaderSettings:
     """How much at once, how often, how long. The defaults favour freshness."""
 
     limits: HaulLimits = field(default_factory=HaulLimits)
-    consecutive_unusable_max: int = 1_000
+    breaker: BreakerLimits = field(default_factory=BreakerLimits)
     checkpoint_idle_seconds: float = 20.0
     retry_first_seconds: float = 0.5
     retry_most_seconds: float = 30.0
@@ -97,7 +98,7 @@ class Loader:
         self._metrics = metrics
         self._clock = clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="warehouse")
-        self._limit = ConsecutiveLimit(settings.consecutive_unusable_max)
+        self._breaker = Breaker(settings.breaker)
         self._stored: dict[LogPartition, int] = {}
         self._known: frozenset[LogPartition] = frozenset()
         self._reason: str | None = "starting"
@@ -148,7 +149,7 @@ class Loader:
             self._not_ready(str(exc))
             raise HaltError(str(exc)) from exc
         except BaseException as exc:
-            self._not_ready(f"{type(exc).__name__}: {exc}")
+            self._not_ready(type(exc).__name__)
             raise
         finally:
             await self._close()
@@ -185,10 +186,12 @@ class Loader:
             # Whatever the source had in hand is read again.
             await self._reopen(stop)
             return
+        # Records may come without moving the offset: a topic that was made anew, with as many records as before.
+        read = {record.partition for record in haul.records}
         moved = {
             partition: position
             for partition, position in haul.positions.items()
-            if position != self._stored.get(partition, 0)
+            if position != self._stored.get(partition, 0) or partition in read
         }
         self._known = frozenset(haul.positions)
         if moved:
@@ -211,18 +214,22 @@ class Loader:
         published: set[int] = set()
         while True:
             intake, rows = await self._in_thread(partial(prepare, intake))
-            self._limit.check(intake.verdicts())
+            breaker = self._breaker.after(intake.verdicts())
+            if breaker.tripped is not None:
+                self._not_ready(breaker.tripped)
+                raise HaltError(breaker.tripped)
             await self._publish_letters(intake, published, stop)
             expected = {partition: self._stored.get(partition) for partition in moved}
-            batch = Batch(rows, intake.letters, moved, expected, intake.windows)
+            batch = Batch(rows, intake.letters(), moved, expected, intake.windows)
             try:
                 written = await self._patiently(partial(self._write, batch), stop)
             except RowsRejectedError as exc:
-                log.warning("sessions_refused", count=len(exc.sessions), first=next(iter(exc.sessions.values())))
+                # Not what the warehouse said: it may quote values. The letters' details do.
+                log.warning("sessions_refused", count=len(exc.sessions), reason=Reason.SINK_REJECTED.value)
                 intake = intake.without(exc.sessions, Reason.SINK_REJECTED)
                 continue
             break
-        self._limit.settle(intake.verdicts())
+        self._breaker = breaker
         self._stored.update(moved)
         self._ready()
         self._count(haul, rows, written)
@@ -232,7 +239,7 @@ class Loader:
             return await self._in_thread(partial(self._sink.write, batch))
 
     async def _publish_letters(self, intake: Intake, published: set[int], stop: asyncio.Event) -> None:
-        due = sorted(set(intake.unusable) - published)
+        due = [position for position in intake.letters_due() if position not in published]
         if not due:
             return
         now = self._clock()

@@ -200,9 +200,7 @@ class PostgresSink:
             if there == dict(batch.offsets):
                 # An earlier attempt's commit succeeded although its answer was lost: the rows came with the offsets.
                 return NOTHING_NEW
-            raise FencedError(
-                f"the stored offsets are {there}, not those that this loader left: another one writes here"
-            ) from None
+            raise FencedError(there) from None
         return Written(applied, len(batch.sessions) - len(applied), len(batch.letters))
 
     def _commit_time(self, connection: psycopg.Connection) -> datetime:
@@ -217,7 +215,7 @@ class PostgresSink:
             return RowsRejectedError({batch.sessions.keys[position]: reason for position, reason in found.items()})
         if not batch.letters:
             return exc
-        return LettersRejectedError(f"Postgres refuses a dead letter: {exc.sqlstate}: {exc.diag.message_primary}")
+        return LettersRejectedError(f"Postgres refuses a dead letter: {exc.sqlstate} ({type(exc).__name__})")
 
     def _try_alone(self, sessions: SessionRows) -> str | None:
         try:
@@ -293,13 +291,8 @@ def _count_letters(connection: psycopg.Connection, letters: Sequence[LetterRow])
     if not letters:
         return
     _stage(connection, DEAD_LETTERS.name, DEAD_LETTERS.column_names, copy_text(letter_table(letters)))
-    columns = names(DEAD_LETTERS.column_names)
-    connection.execute(
-        f"INSERT INTO dead_letters AS d ({columns}) SELECT {columns} FROM batch_dead_letters "  # noqa: S608
-        "ORDER BY dead_letter_id ON CONFLICT (dead_letter_id) DO UPDATE SET "
-        "seen_count = d.seen_count + excluded.seen_count, "
-        "last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)".encode()
-    )
+    connection.execute(ddl.LETTERS_KNOWN.encode())
+    connection.execute(ddl.letters_new().encode())
 
 
 def _replace_windows(connection: psycopg.Connection, windows: Sequence[HourRecord], now: datetime) -> None:

@@ -127,6 +127,15 @@ def read_document(key: bytes | None, value: bytes) -> Document:
     return Document(SessionKey(app, session), int(version), digest, body)
 
 
+def key_in(value: bytes) -> bytes | None:
+    """The key that a value's own session document calls for, where no record carries it; None where it has none."""
+    try:
+        body = jsontext.decode(value)["session"]
+        return session_key(body["sdk_app_id"], body["session_id"])
+    except (jsontext.NotJsonError, KeyError, TypeError, IndexError, UnicodeEncodeError):
+        return None
+
+
 def lay_out(documents: Iterable[Document]) -> tuple[SessionRows, dict[SessionKey, str]]:
     """Arrow tables of at most one document a session, and the sessions left out because theirs does not fit."""
     # Sorted, so that all writers of a warehouse lock its rows in the same order.

@@ -83,9 +83,8 @@ class RowsRejectedError(Exception):
 
     def __init__(self, sessions: Mapping[SessionKey, str]) -> None:
         self.sessions = dict(sessions)
-        super().__init__(
-            f"the warehouse refused {len(self.sessions)} sessions: {next(iter(self.sessions.values()), '')}"
-        )
+        # Not what it said: that may quote a value, and an error's message may reach a log.
+        super().__init__(f"the warehouse refused {len(self.sessions)} sessions")
 
 
 class LettersRejectedError(Exception):
@@ -94,6 +93,14 @@ class LettersRejectedError(Exception):
 
 class FencedError(Exception):
     """Another loader moved the stored offsets: this one must not write any more."""
+
+    def __init__(self, there: Mapping[LogPartition, int | None]) -> None:
+        places = ", ".join(f"{part.topic}[{part.partition}] at {offset}" for part, offset in sorted(there.items()))
+        super().__init__(
+            f"another loader writes into this warehouse, or it lost its last commits: {places} stand there, which this "
+            "loader did not leave. It wrote nothing since, so nothing is double. A warehouse has one loader: stop one "
+            "of them; then start this role again if it is the one to stay, and it goes on from what stands there"
+        )
 
 
 class MisconfiguredError(Exception):

@@ -13,3 +13,7 @@ BATCH_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 READY = Gauge("callweave_worker_ready", "1 while the worker has its partitions, restored.")
+CHANGELOG_RECORDS_RESTORED = Counter(
+    "callweave_changelog_records_restored_total", "Records of tccc.sessions that were absorbed to restore the state."
+)
+SESSIONS_RETIRED = Counter("callweave_sessions_retired_total", "Sessions forgotten after their retention.")

@@ -5,10 +5,12 @@ acknowledged, or the end of the process with offsets uncommitted. The datum goes
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,16 +19,21 @@ import structlog
 from faust.types import EventT
 
 from schemas import topics
+from schemas.breaker import Breaker, BreakerLimits
 from schemas.dead_letter import DeadLetter, Reason, Stage
-from schemas.events import RAW_HEADER, NormalizedEvent, NotAnEventError, decode_event
+from schemas.events import PUSH_ID_HEADER, RAW_HEADER, NormalizedEvent, NotAnEventError, Source, decode_event
 from streams import metrics
 from streams.core.fold import fold, record_of_stored, restore
+from streams.core.retirement import Retention
 from streams.engine.consumer import SafeTransport
 from streams.engine.guard import ContiguityGuard
 from streams.engine.halt import exit_for_restart, halt
 from streams.engine.monitor import QuietMonitor
 from streams.engine.recovery import SafeTableManager
+from streams.engine.state_dir import LogIdentity, StateDirectory
+from streams.engine.store import StateStore, seen_entry
 from streams.engine.table import SEND_SECONDS_MAX, Entry, SessionTable
+from streams.retire import Retirement
 
 log = structlog.get_logger(__name__)
 
@@ -35,8 +42,7 @@ BATCH_EVENTS_MAX = 500
 BATCH_WITHIN_SECONDS = 0.05
 BATCH_STUCK_SECONDS = 5.0
 """A batch that waits longer for its acknowledgement makes the worker not ready."""
-UNUSABLE_IN_A_ROW_MAX = 1000
-"""This many unusable events one after another are no bad luck: a bad deploy must not route everything to the bin."""
+LAST_COMMIT_SECONDS_MAX = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +56,21 @@ class WorkerOptions:
     instance_id: str
     now: Callable[[], datetime]
     store: str = "rocksdb"
+    retention_days: int = 200
+    log_identity: Callable[[], Awaitable[LogIdentity]] | None = None
     credentials: Any = None
     group_suffix: str = "worker"
+    breaker: BreakerLimits = field(default_factory=BreakerLimits)
 
     @property
     def group_id(self) -> str:
         """The consumer group, and Faust's app id."""
         return f"{self.topic_prefix}{self.group_suffix}"
+
+    @property
+    def retention(self) -> Retention:
+        """How long a session is remembered."""
+        return Retention(self.retention_days)
 
 
 class SafeApp(faust.App):
@@ -72,7 +86,9 @@ class Worker:
     app: SafeApp
     table: SessionTable
     options: WorkerOptions
-    unusable_in_a_row: int = 0
+    breaker: Breaker
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Whoever reads the state, publishes, and writes it holds this: a batch, or a slice of retirement."""
     busy_since: float | None = None
     background: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
@@ -84,6 +100,18 @@ class Worker:
         if self.busy_since is not None and time.monotonic() - self.busy_since > BATCH_STUCK_SECONDS:
             return "waiting for Kafka to acknowledge a batch"
         return None
+
+    @property
+    def restoring_remaining(self) -> int | None:
+        """Records of `tccc.sessions` that are still to be absorbed; None while it is not restoring."""
+        recovery = cast("Any", self.app.tables).recovery
+        return max(0, recovery.active_remaining_total()) if self.app.in_recovery else None
+
+    def source_partitions(self) -> set[tuple[str, int]]:
+        """The partitions of the event topics that are this worker's, as far as the guard knows."""
+        return (
+            {(tp.topic, tp.partition) for tp in self.app.guard.positions()} if self.app.tables.actives_ready else set()
+        )
 
 
 def build_worker(options: WorkerOptions) -> Worker:
@@ -100,6 +128,7 @@ def build_worker(options: WorkerOptions) -> Worker:
         topic_allow_declare=False,  # Faust's own creation uses a request that Kafka 4 dropped; `topics apply` creates
         topic_disable_leader=True,
         table_standby_replicas=0,
+        recovery_consistency_check=False,  # `BulkRestore` answers a topic that lost its end
         stream_wait_empty=True,  # row 12 of faust.md: False loses the message in flight on SIGTERM
         stream_buffer_maxsize=4096,
         consumer_auto_offset_reset="earliest",
@@ -149,25 +178,36 @@ def build_worker(options: WorkerOptions) -> Worker:
         options=ROCKSDB_OPTIONS.copy() if options.store == "rocksdb" else None,
         restore=restore,
         record_of_stored=record_of_stored,
+        open_store=_state_store(options) if options.store == "rocksdb" else None,
     )
     app.tables.add(table)
-    worker = Worker(app=app, table=table, options=options)
+    worker = Worker(app=app, table=table, options=options, breaker=Breaker(options.breaker))
+    retirement = Retirement(app, table, options.retention, options.now, worker.turn)
 
     @app.agent(sources, concurrency=1, name=f"{options.group_id}.sessions")
     async def sessions(stream: Any) -> None:
         async for events in stream.take_events(BATCH_EVENTS_MAX, within=BATCH_WITHIN_SECONDS):
             try:
-                await absorb_batch(worker, events)
+                async with worker.turn:
+                    await absorb_batch(worker, events)
             except BaseException as exc:
                 log.exception("batch_failed")
-                exit_for_restart("a batch failed", problem=repr(exc))
+                exit_for_restart("a batch failed", problem=type(exc).__name__)
 
     @app.task  # type: ignore[untyped-decorator]  # Faust types no decorators
     async def start_background() -> None:
         for service in worker.background:
             await service()
 
+    @app.task  # type: ignore[untyped-decorator]  # Faust types no decorators
+    async def retire() -> None:
+        await retirement.keep()
+
     return worker
+
+
+def _state_store(options: WorkerOptions) -> Callable[..., StateStore]:
+    return partial(StateStore, directory=StateDirectory(options.state_dir), log_identity=options.log_identity)
 
 
 ROCKSDB_OPTIONS: dict[str, Any] = {
@@ -185,17 +225,21 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
     admitted = worker.app.guard.admit(events, worker.app.consumer_generation_id)
     usable: dict[tuple[int, bytes], list[tuple[EventT[Any], NormalizedEvent]]] = {}
     letters: list[DeadLetter] = []
+    without_row: set[int] = set()
     for event in admitted:
         try:
             decoded = decode_event(event.message.key, event.message.value)
         except NotAnEventError as exc:
             letters.append(_letter(worker, event, Reason.UNDECODABLE, str(exc)))
-            worker.unusable_in_a_row += 1
+            without_row.add(id(event))
             continue
-        worker.unusable_in_a_row = 0
+        # The record's own time, so that every reading of the log says the same.
+        published_ms = round(event.message.timestamp * 1000)
+        late = worker.options.retention.too_late(decoded.received_at, published_ms=published_ms)
+        if late is not None:
+            letters.append(_letter(worker, event, Reason.SESSION_RETIRED, late, decoded))
+            continue
         usable.setdefault((event.message.partition, decoded.key), []).append((event, decoded))
-    if worker.unusable_in_a_row >= UNUSABLE_IN_A_ROW_MAX:
-        halt("too many unusable events in a row: is something else writing to our topics?")
     entries: list[Entry] = []
     for (partition, key), pairs in usable.items():
         folded = fold(key, worker.table.stored(partition, key), [decoded for _, decoded in pairs])
@@ -203,17 +247,33 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
             metrics.EVENTS_ABSORBED.labels(outcome.value).inc()
         refused = {id(decoded) for decoded in folded.refused}
         letters += [
-            _letter(worker, event, Reason.BOUND_EXCEEDED, "the session holds as many reports as it may")
+            _letter(worker, event, Reason.BOUND_EXCEEDED, "the session holds as many reports as it may", decoded)
             for event, decoded in pairs
             if id(decoded) in refused
         ]
+        without_row |= {id(event) for event, decoded in pairs if id(decoded) in refused}
         if folded.record is not None and folded.stored is not None:
-            entries.append(Entry(partition, key, folded.record, folded.stored))
+            beside = {} if folded.born_ms is None else {seen_entry(folded.born_ms, key): b""}
+            entries.append(Entry(partition, key, folded.record, folded.stored, beside))
+    await _check_breaker(worker, [id(event) in without_row for event in admitted])
     await _publish_letters(worker, letters)
     await worker.table.write(entries)
     metrics.SESSIONS_PUBLISHED.inc(len(entries))
     metrics.BATCH_SECONDS.observe(time.monotonic() - worker.busy_since)
     worker.busy_since = None
+
+
+async def _check_breaker(worker: Worker, without_row: Sequence[bool]) -> None:
+    """Halt instead of writing letters about everything; this batch stays uncommitted."""
+    worker.breaker = worker.breaker.after(without_row)
+    if worker.breaker.tripped is None:
+        return
+    # The batches before this one are done: their offsets go out now, so that their letters are not written twice.
+    with contextlib.suppress(Exception):  # whatever fails here, halting is what matters
+        async with asyncio.timeout(LAST_COMMIT_SECONDS_MAX):
+            await worker.app.consumer.commit()  # returns when the commit that is under way is done, if there is one
+            await worker.app.consumer.commit()
+    halt(worker.breaker.tripped)
 
 
 async def _publish_letters(worker: Worker, letters: list[DeadLetter]) -> None:
@@ -229,7 +289,10 @@ async def _publish_letters(worker: Worker, letters: list[DeadLetter]) -> None:
         metrics.DEAD_LETTERS.labels(letter.reason.value).inc()
 
 
-def _letter(worker: Worker, event: EventT[Any], reason: Reason, detail: str) -> DeadLetter:
+def _letter(
+    worker: Worker, event: EventT[Any], reason: Reason, detail: str, decoded: NormalizedEvent | None = None
+) -> DeadLetter:
+    """A letter with the body as it was pushed, and with what a replay needs to be the same receipt of it."""
     message = event.message
     raw = dict(message.headers or {}).get(RAW_HEADER)
     return DeadLetter.of(
@@ -238,6 +301,8 @@ def _letter(worker: Worker, event: EventT[Any], reason: Reason, detail: str) -> 
         detail,
         raw=(message.value or b"") if raw is None else raw,
         occurred_at=worker.options.now(),
+        received_at=None if decoded is None else decoded.received_at,
+        headers={PUSH_ID_HEADER: decoded.push_id} if decoded is not None and decoded.source is Source.PUSH else None,
         origin=(message.topic, message.partition, message.offset),
     )
 

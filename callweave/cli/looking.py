@@ -37,7 +37,9 @@ def status(
     data: DataOption = None,
     wait_idle: Annotated[
         float | None,
-        typer.Option(min=0, help="Wait up to so many seconds until all that is in Kafka now is in the warehouse."),
+        typer.Option(
+            min=0, help="Wait up to so many seconds until all that is in spool and Kafka now is in the warehouse."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

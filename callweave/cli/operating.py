@@ -1,12 +1,11 @@
-"""Commands for operators: topics, doctor, dead letters."""
+"""Commands for operators: topics, doctor."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from callweave.cli.common import (
-    MISUSED,
     WRONG,
     ConfigOption,
     DataOption,
@@ -16,15 +15,14 @@ from callweave.cli.common import (
     say,
     settings_of,
 )
+from callweave.settings import Settings
 
 topics_app = typer.Typer(help="The topics on the broker.", no_args_is_help=True)
-letters_app = typer.Typer(help="What could not be used, kept whole.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(topics_app, name="topics")
-    app.add_typer(letters_app, name="dead-letters")
     app.command()(doctor)
 
 
@@ -50,10 +48,20 @@ def topics_check(config: ConfigOption = None, data: DataOption = None, as_json: 
     raise typer.Exit(WRONG if any(finding.problem for finding in findings) else 0)
 
 
-def doctor(config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
+def doctor(
+    config: ConfigOption = None,
+    data: DataOption = None,
+    await_push: Annotated[
+        float | None,
+        typer.Option(min=0.01, metavar="MINUTES", help="Wait for the first push and show what it tells of TCCC."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Check broker, topics, partition counts, warehouse, clock, disk and credentials; exit status 1 on any fault."""
     from callweave.doctor import examine
 
+    if await_push is not None:
+        _show_first_push(settings_of(config, data), await_push, as_json=as_json)
     findings = examine(settings_of(config, data))
     if as_json:
         print_json([{"check": f.check, "ok": f.is_ok, "finding": f.finding} for f in findings])
@@ -64,53 +72,13 @@ def doctor(config: ConfigOption = None, data: DataOption = None, as_json: JsonOp
     raise typer.Exit(0 if all(finding.is_ok for finding in findings) else WRONG)
 
 
-@letters_app.command("list")
-def letters_list(
-    config: ConfigOption = None,
-    data: DataOption = None,
-    reason: Annotated[str | None, typer.Option(help="Only letters with this reason.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest.")] = 50,
-    as_json: JsonOption = False,
-) -> None:
-    """List dead letters, the newest last."""
-    from callweave.letters import read_letters
+def _show_first_push(settings: Settings, minutes: float, *, as_json: bool) -> NoReturn:
+    from callweave.await_push import await_push
 
-    letters = [
-        seen for seen in asyncio.run(read_letters(settings_of(config, data))) if reason in (None, seen.letter.reason)
-    ]
-    shown = letters[-limit:]
+    awaited = await_push(settings, minutes * 60, tell=say)
     if as_json:
-        print_json([seen.summary() for seen in shown])
-        return
-    print_table(
-        ["dead_letter_id", "occurred_at", "seen", "stage", "reason", "action", "bytes", "detail"],
-        [list(seen.summary().values()) for seen in shown],
-    )
-    if len(shown) < len(letters):
-        say(f"the newest {len(shown)} of {len(letters)}; --limit shows more")
-
-
-@letters_app.command("show")
-def letters_show(
-    dead_letter_id: Annotated[str, typer.Argument(help="The id, or its first characters.")],
-    config: ConfigOption = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show one letter whole, with its bytes."""
-    from callweave.letters import read_letters
-
-    found = [
-        seen
-        for seen in asyncio.run(read_letters(settings_of(config, data)))
-        if seen.letter.dead_letter_id.startswith(dead_letter_id)
-    ]
-    if len(found) != 1:
-        say(f"callweave: {len(found)} dead letters begin with {dead_letter_id!r}: see `callweave dead-letters list`")
-        raise typer.Exit(WRONG if not found else MISUSED)
-    whole = found[0].whole()
-    if as_json:
-        print_json(whole)
-        return
-    for name, value in whole.items():
-        print(f"{name}: {value}")
+        print_json(awaited.as_json())
+    else:
+        for line in awaited.lines():
+            print(line)
+    raise typer.Exit(WRONG if awaited.push is None else 0)

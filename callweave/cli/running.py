@@ -1,6 +1,7 @@
 """Commands that run: `up`, and one role for one container each. What they need is imported when they are called."""
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,11 +31,20 @@ def up(config: ConfigOption = None, data: DataOption = None) -> None:
     raise typer.Exit(asyncio.run(supervisor.run()))
 
 
-def receiver(config: ConfigOption = None, data: DataOption = None, supervised: SupervisedOption = False) -> None:
-    """Run the receiver: takes TCCC's pushes and answers ErrCode 0 once Kafka has them."""
+def receiver(
+    config: ConfigOption = None,
+    data: DataOption = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Keep pushes here for later study: numbers, mails, names masked; at most 256 MiB."),
+    ] = None,
+    supervised: SupervisedOption = False,
+) -> None:
+    """Run the receiver: takes TCCC's pushes and answers ErrCode 0 once Kafka, or its spool, has them."""
     from callweave.roles.receiver import receiver_role
 
-    raise typer.Exit(receiver_role(settings_of(config, data, role="receiver"), supervised=supervised))
+    settings = settings_of(config, data, role="receiver")
+    raise typer.Exit(receiver_role(settings, supervised=supervised, record=record))
 
 
 def worker(config: ConfigOption = None, data: DataOption = None, supervised: SupervisedOption = False) -> None:

@@ -20,9 +20,10 @@ from callweave.cli.common import (
     say,
     settings_of,
 )
-from callweave.simulator import FAULTS, SimulationOptions, SimulationReport, parse_faults
+from callweave.simulator import FAULTS, SimulationOptions, SimulationReport, TokenRequest, parse_faults
 from callweave.simulator import Progress as SimulationProgress
 from callweave.simulator import simulate as run_simulation
+from callweave.simulator.oauth import TokenAuth
 
 PLAIN_PROGRESS_STEPS = 10
 
@@ -47,6 +48,13 @@ def simulate(
     retry_pause: Annotated[float, typer.Option(min=0, help="Seconds before an unanswered push comes again.")] = 1.0,
     user: Annotated[str | None, typer.Option(help="Basic auth: the user.")] = None,
     password: Annotated[str | None, typer.Option(help="Basic auth: the password.", envvar="SIMULATE_PASSWORD")] = None,
+    token_url: Annotated[str | None, typer.Option(help="OAuth 2.0: where tokens are fetched.")] = None,
+    client_id: Annotated[str | None, typer.Option(help="OAuth 2.0: the client id.")] = None,
+    client_secret: Annotated[
+        str | None, typer.Option(help="OAuth 2.0: the secret.", envvar="SIMULATE_CLIENT_SECRET")
+    ] = None,
+    client_auth: Annotated[TokenAuth, typer.Option(help="OAuth 2.0: how the client says who it is.")] = "form",
+    insecure: Annotated[bool, typer.Option("--insecure", help="Take any TLS certificate.")] = False,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Show every fault and exit.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,6 +77,8 @@ def simulate(
         retry_pause_seconds=retry_pause,
         user=user,
         password=password,
+        token=_token_request(token_url, client_id, client_secret, client_auth),
+        verify_tls=not insecure,
     )
     report = asyncio.run(simulate_visibly(options))
     if as_json:
@@ -77,6 +87,18 @@ def simulate(
         for line in report_lines(report):
             print(line)
     raise typer.Exit(WRONG if report.given_up else 0)
+
+
+def _token_request(
+    url: str | None, client_id: str | None, client_secret: str | None, auth: TokenAuth
+) -> TokenRequest | None:
+    if url is None and client_id is None:
+        return None
+    if not (url and client_id and client_secret):
+        raise typer.BadParameter(
+            "--token-url, --client-id and --client-secret (or SIMULATE_CLIENT_SECRET) go together: give all three"
+        )
+    return TokenRequest(url=url, client_id=client_id, client_secret=client_secret, auth=auth)
 
 
 def verify(

@@ -21,18 +21,25 @@ def utc_now() -> datetime:
 
 
 @asynccontextmanager
-async def hosted(
+async def hosted(  # noqa: PLR0913  (what a role says of itself, and how it is hosted)
     settings: Settings,
     role: str,
     not_ready_because: Callable[[], str | None],
     *,
     supervised: bool,
+    degraded_because: Callable[[], str | None] = lambda: None,
+    not_live_because: Callable[[], str | None] = lambda: None,
     routes: Iterable[web.AbstractRouteDef] = (),
     token: str | None = None,
 ) -> AsyncIterator[Callable[..., None]]:
     """Serve the admin port and keep the role's entry in runtime.json, for as long as it runs."""
     admin = AdminServer(
-        settings.admin, not_ready_because=not_ready_because, routes=routes, takes_next_free_port=supervised
+        settings.admin,
+        not_ready_because=not_ready_because,
+        degraded_because=degraded_because,
+        not_live_because=not_live_because,
+        routes=routes,
+        takes_next_free_port=supervised,
     )
     url = await admin.start()
     runtime = Runtime(settings.data_dir)

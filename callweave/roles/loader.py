@@ -13,6 +13,7 @@ from callweave.loader_door import loader_routes
 from callweave.roles.hosting import hosted, set_when_told, utc_now
 from callweave.runtime import new_token
 from callweave.settings import Settings
+from callweave.stall import StallWatch, watch_loader
 from sinks.halt import HaltError
 from sinks.loader import Loader, LoaderSettings
 from sinks.sink import Sink
@@ -33,14 +34,26 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         data_dir=settings.data_dir,
         recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
     )
-    options = LoaderSettings(snapshot_file=settings.snapshot_file, snapshot_seconds=settings.warehouse.snapshot_seconds)
+    options = LoaderSettings(
+        breaker=settings.dead_letters.limits,
+        snapshot_file=settings.snapshot_file,
+        snapshot_seconds=settings.warehouse.snapshot_seconds,
+    )
     loader = Loader.over_kafka(client_options(settings), settings.kafka.topic_prefix, sink, options, registry=REGISTRY)
     token = new_token()
     routes = loader_routes(sink, loader, token)
     stop = asyncio.Event()
+    watch = StallWatch(settings.worker.stall_seconds_max)
     async with hosted(
-        settings, "loader", lambda: loader.status().reason, supervised=supervised, routes=routes, token=token
+        settings,
+        "loader",
+        lambda: loader.status().reason,
+        supervised=supervised,
+        routes=routes,
+        token=token,
+        not_live_because=watch.stalled_because,
     ):
+        watching = asyncio.create_task(watch_loader(watch, loader.status))
         stopper = asyncio.create_task(set_when_told(stop))
         showing = asyncio.create_task(_show_completeness(settings, sink))
         try:
@@ -51,6 +64,7 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         finally:
             stopper.cancel()
             showing.cancel()
+            watching.cancel()
         log.info("loader_stopped")
         return 0
 

@@ -2,22 +2,37 @@
 
 import asyncio
 import os
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 
+import structlog
 import uvloop
 
 from callweave.admin import AdminServer
 from callweave.kafka import faust_broker
+from callweave.log_identity import read_log_identity
 from callweave.roles.hosting import utc_now
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
+from callweave.stall import StallWatch, watch_worker
 from streams import metrics
+from streams.engine.halt import ExitStatus
+from streams.engine.state_dir import StateDirectory, StateHeldError
 from streams.worker import WorkerOptions, build_worker, run_worker
 
+log = structlog.get_logger(__name__)
 
-def worker_role(settings: Settings, *, supervised: bool) -> int:
+
+def worker_role(settings: Settings, *, supervised: bool, now: Callable[[], datetime] = utc_now) -> int:
     """Run the worker until it is told to stop."""
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    state_dir = StateDirectory(settings.state_dir)
+    try:
+        state_dir.hold()
+    except StateHeldError as exc:
+        log.error("worker_halted", reason=str(exc))
+        return ExitStatus.HALTED
     broker, credentials = faust_broker(settings)
     worker = build_worker(
         WorkerOptions(
@@ -28,19 +43,31 @@ def worker_role(settings: Settings, *, supervised: bool) -> int:
             state_dir=settings.state_dir,
             instance_id=settings.worker_instance_id,
             store=settings.worker.store,
-            now=utc_now,
+            retention_days=settings.worker.retention_days,
+            log_identity=partial(read_log_identity, settings),
+            now=now,
+            breaker=settings.dead_letters.limits,
         )
     )
     metrics.READY.set_function(lambda: float(worker.not_ready_because is None))
+    watch = StallWatch(settings.worker.stall_seconds_max)
     admin = AdminServer(
-        settings.admin, not_ready_because=lambda: worker.not_ready_because, takes_next_free_port=supervised
+        settings.admin,
+        not_ready_because=lambda: worker.not_ready_because,
+        not_live_because=watch.stalled_because,
+        takes_next_free_port=supervised,
     )
 
     async def start_admin() -> None:
         url = await admin.start()
         Runtime(settings.data_dir).publish("worker", RoleEntry(os.getpid(), admin_url=url))
 
-    worker.background.append(start_admin)
+    watching: list[asyncio.Task[None]] = []
+
+    async def start_watching() -> None:
+        watching.append(asyncio.create_task(watch_worker(watch, worker, settings)))
+
+    worker.background += [start_admin, start_watching]
     try:
         return run_worker(worker)
     finally:

@@ -2,6 +2,7 @@
 
 from callweave.simulator.faults import FAULTS, FaultError, parse_faults
 from callweave.simulator.ledger import LedgerError
+from callweave.simulator.oauth import TokenRequest
 from callweave.simulator.run import Progress, SimulationError, SimulationOptions, SimulationReport, simulate
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "SimulationError",
     "SimulationOptions",
     "SimulationReport",
+    "TokenRequest",
     "parse_faults",
     "simulate",
 ]

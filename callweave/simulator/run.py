@@ -16,6 +16,7 @@ from callweave.simulator.chance import chance
 from callweave.simulator.facts import Session
 from callweave.simulator.faults import Dice, FaultError, check_faults
 from callweave.simulator.ledger import LedgerPush, facts_of, note_push, note_session, read_ledger, write_ledger
+from callweave.simulator.oauth import TokenRequest
 from callweave.simulator.plan import plan_pushes
 from callweave.simulator.pushes import Plan, Sent
 from callweave.simulator.repeat import plan_again
@@ -39,7 +40,8 @@ class SimulationOptions:
     again: push what this ledger holds instead, in another order, under new UUIDs; of the faults, only `retry` applies.
     rate: pushes a second at most (None: as fast as answers come). concurrency: pushes under way at a time.
     retries_max, retry_pause_seconds: what follows when no ErrCode 0 comes. timeout_seconds: how long to wait for one.
-    user, password: basic auth; they win over those in the address. verify_tls: False takes any certificate.
+    user, password: basic auth; they win over those in the address. token: OAuth 2.0 instead.
+    verify_tls: False takes any certificate.
     """
 
     url: str
@@ -57,6 +59,7 @@ class SimulationOptions:
     timeout_seconds: float = 10.0
     user: str | None = None
     password: str | None = None
+    token: TokenRequest | None = None
     verify_tls: bool = True
 
 
@@ -178,6 +181,8 @@ def _check(options: SimulationOptions) -> None:
         raise SimulationError(f"The rate is {options.rate}: it must be more than 0 pushes a second.")
     if options.concurrency < 1 or options.retries_max < 0 or options.retry_pause_seconds < 0:
         raise SimulationError("Concurrency must be at least 1, retries and their pause at least 0.")
+    if options.token is not None and options.user is not None:
+        raise SimulationError("Push with a user and password or with a token, not with both.")
     if options.timeout_seconds <= 0:
         raise SimulationError(f"The time to wait for an answer is {options.timeout_seconds} s: it must be more than 0.")
 
@@ -187,6 +192,7 @@ def _target(options: SimulationOptions) -> Target:
         url=options.url,
         user=options.user,
         password=options.password,
+        token=options.token,
         concurrency=options.concurrency,
         rate=options.rate,
         retries_max=options.retries_max,

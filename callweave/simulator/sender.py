@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 import aiohttp
 from yarl import URL
 
+from callweave.simulator.oauth import NoTokenError, TokenRequest, TokenSource
 from callweave.simulator.pushes import Plan, Push, Sent, Slot
 from callweave.simulator.wire import CONTENT_TYPE
 
@@ -30,6 +31,7 @@ class Target:
     url: str  # may hold user:password@ and a query
     user: str | None = None
     password: str | None = None
+    token: TokenRequest | None = None  # OAuth 2.0, instead of user and password
     concurrency: int = 16
     rate: float | None = None  # deliveries a second, at most
     retries_max: int = 3
@@ -111,6 +113,7 @@ class _Sender:
         self._sent = sent
         self._tally = tally
         self._http = http
+        self._tokens = None if target.token is None else TokenSource(target.token, http)
         self._address = _USER_INFO.sub("//", target.url, count=1)
         self._next_turn_at = time.monotonic()
         awaited = {slot.place for slot in plan.slots if slot.is_redelivery} | set(plan.waits_for.values())
@@ -173,14 +176,19 @@ class _Sender:
         self._tally.deliveries += 1
         started = time.perf_counter()
         try:
+            token = None if self._tokens is None else await self._tokens.token()
             async with self._http.post(
                 address_of(self._address, push.query),
                 data=push.raw,
-                headers=_headers(push),
+                headers=_headers(push, token),
                 allow_redirects=False,
             ) as response:
                 answer = _judge(response.status, await response.read())
+            if self._tokens is not None and token is not None and response.status == 401:
+                self._tokens.refused(token)
             self._tally.latencies.append(time.perf_counter() - started)
+        except NoTokenError as error:
+            answer = _Answer("refused", str(error))
         except aiohttp.ClientConnectorError:
             answer = _Answer("refused", "no connection")
         except TimeoutError:
@@ -203,8 +211,9 @@ def address_of(url: str, query: str) -> URL:
     return URL(f"{url}{'&' if '?' in url else '?'}{query}", encoded=True)
 
 
-def _headers(push: Push) -> dict[str, str]:
+def _headers(push: Push, token: str | None) -> dict[str, str]:
     headers = {"X-TCCC-PUSH-UUID": push.push_uuid} if push.with_header else {}
+    headers |= {"Authorization": f"Bearer {token}"} if token is not None else {}
     return headers | ({"Content-Encoding": push.content_encoding} if push.content_encoding else {})
 
 

@@ -5,6 +5,7 @@ an error for an answer when the Content-Type has a charset; all of that is answe
 """
 
 import asyncio
+import logging
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -133,6 +134,8 @@ class ApiClient:
 
 def make_client(account: Account, on_response: Callable[..., None]) -> Any:
     """One SDK client, for one thread."""
+    # At level debug the SDK logs every request and every answer whole: keys, numbers, addresses.
+    logging.getLogger("tencentcloud_sdk_common").disabled = True
     protocol, host = place_of(account.endpoint)
     profile = ClientProfile(
         httpProfile=HttpProfile(protocol=protocol, endpoint=host, reqTimeout=ANSWER_SECONDS_MAX, keepAlive=True),
@@ -167,6 +170,5 @@ def _pause_seconds(attempts: int) -> float:
 
 
 def _words(message: Any) -> str:
-    """A message of the SDK's: text, or the bytes of an answer that was no JSON."""
-    text = message.decode(errors="replace") if isinstance(message, bytes) else str(message)
-    return text[:200]
+    """A message of the SDK's; where it is the body of an answer that was not 200, that body is nothing for a log."""
+    return "the answer was not HTTP 200" if isinstance(message, bytes) else str(message)[:200]

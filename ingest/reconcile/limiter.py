@@ -14,7 +14,7 @@ RECOVERY_PER_REQUEST = 0.1
 HOLD_SECONDS = 1.0
 """After a refusal nobody asks for this long: TCCC counts by the second."""
 
-CATCH_UP_REQUESTS = 2.0
+CATCH_UP_REQUESTS = 1.0
 """How many turns that nobody took in time may be taken late; more would be a burst."""
 
 
@@ -27,20 +27,24 @@ class Limiter:
         self._clock = clock
         self._next_at = clock()
         self._held_since = float("-inf")
+        self._one_at_a_time = asyncio.Lock()
         self.rate = rate_max
 
     async def turn(self) -> None:
         """Return when it is this caller's turn to send a request."""
-        pause = self.reserve()
-        if pause > 0:
-            await asyncio.sleep(pause)
+        # One at a time, and the turn is taken on waking: after a stall of this process nobody comes in a bunch.
+        async with self._one_at_a_time:
+            while (pause := self.pause()) > 0:  # noqa: ASYNC110  (a refusal may put the turn off meanwhile)
+                await asyncio.sleep(pause)
+            self.take()
 
-    def reserve(self) -> float:
-        """Take the next turn; how many seconds it is away."""
-        now = self._clock()
-        at = max(self._next_at, now - CATCH_UP_REQUESTS / self.rate)
-        self._next_at = at + 1 / self.rate
-        return at - now
+    def pause(self) -> float:
+        """How many seconds the next turn is away."""
+        return self._next_at - self._clock()
+
+    def take(self) -> None:
+        """Take the turn that has come."""
+        self._next_at = max(self._next_at, self._clock() - CATCH_UP_REQUESTS / self.rate) + 1 / self.rate
 
     def succeeded(self) -> None:
         """A request was answered: recover a little."""

@@ -81,6 +81,8 @@ async def read_page(caller: Caller, span: Span, number: int, *, page_size: int =
 async def _read(
     caller: Caller, span: Span, reading: Reading, *, now: Callable[[], datetime], on_restart: Callable[[], None]
 ) -> None:
+    before: set[str] | None = None
+    nameless_before = len(reading.nameless)
     for attempt in range(READINGS_MAX):
         asked_at = now()
         rows, total = await read_page(caller, span, 0)
@@ -89,20 +91,23 @@ async def _read(
             for part in _halves(span, middle.replace(microsecond=0)):
                 await _read(caller, part, reading, now=now, on_restart=on_restart)
             return
-        sessions, nameless = Reading(), len(reading.nameless)
-        sessions.take(asked_at, rows)
-        counted = total
-        number = 0
+        came, rows_count, counted, number = Reading(), len(rows), total, 0
+        came.take(asked_at, rows)
         while len(rows) == PAGE_SIZE and (number + 1) * PAGE_SIZE < total and counted == total:
             number += 1
             asked_at = now()
             rows, counted = await read_page(caller, span, number)
-            sessions.take(asked_at, rows)
-        reading.rows |= sessions.rows
-        reading.nameless = [*reading.nameless[:nameless], *sessions.nameless]
-        if counted == total == len(sessions.rows) + len(sessions.nameless):
+            rows_count += len(rows)
+            came.take(asked_at, rows)
+        reading.rows |= came.rows
+        reading.nameless = [*reading.nameless[:nameless_before], *came.nameless]
+        # A session that comes twice may have moved from page to page and pushed another out of sight; or the API has
+        # two rows of it, and then the next reading finds the same.
+        is_told_once = len(came.rows) + len(came.nameless) == total
+        if counted == total == rows_count and (is_told_once or before == set(came.rows)):
             reading.total_count += total
             return
+        before = set(came.rows)
         if attempt + 1 < READINGS_MAX:
             on_restart()
     reading.total_count += total

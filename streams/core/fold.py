@@ -21,20 +21,28 @@ RECORD_BYTES_MAX = MESSAGE_BYTES_MAX - 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """What became of one session: the record to publish and the state to store (None: nothing is new)."""
+    """What became of one session: the record to publish and the state to store (None: nothing is new).
+
+    `born_ms`: of a session that was not known before, its last receipt.
+    """
 
     record: bytes | None
     stored: bytes | None
+    born_ms: int | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     refused: list[NormalizedEvent] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a changelog record did to the stored state. `says_more`: the state now says more than that record."""
+    """What a changelog record did to the stored state. `says_more`: the state now says more than that record.
+
+    `born_ms`: of a session that was not known before, its last receipt.
+    """
 
     stored: bytes
     says_more: bool
+    born_ms: int | None = None
 
 
 class NotASessionRecordError(ValueError):
@@ -54,11 +62,11 @@ def fold(key: bytes, stored: bytes | None, events: Sequence[NormalizedEvent]) ->
         if absorbed.outcome is Outcome.REFUSED:
             refused.append(event)
     if state is before:  # absorbing gives the same state back where nothing is new
-        return Folded(None, None, outcomes, refused)
+        return Folded(None, None, None, outcomes, refused)
     record, stored_now = session_record(key, state)
     if len(record) > RECORD_BYTES_MAX:
         return _fold_while_it_fits(key, before, events)
-    return Folded(record, stored_now, outcomes, refused)
+    return Folded(record, stored_now, state.last_ms if stored is None else None, outcomes, refused)
 
 
 def restore(stored: bytes | None, value: bytes) -> Restored:
@@ -67,9 +75,12 @@ def restore(stored: bytes | None, value: bytes) -> Restored:
         theirs_json = jsontext.decode(value)["state"]
         theirs = state_from_json(theirs_json)
     except (jsontext.NotJsonError, KeyError, TypeError, ValueError, AttributeError) as exc:
-        raise NotASessionRecordError(f"no session record: {exc!r}") from exc
+        raise NotASessionRecordError(f"no session record: {type(exc).__name__}") from exc
     if stored is None:
-        return Restored(jsontext.encode(theirs_json), says_more=False)
+        # A record without a report says nothing, and nothing would ever bring it to its end.
+        if not theirs.reports:
+            raise NotASessionRecordError("a session record without a report")
+        return Restored(jsontext.encode(theirs_json), says_more=False, born_ms=theirs.last_ms)
     mine = _stored_state(stored)
     united = unite(mine, theirs)
     return Restored(jsontext.encode(state_to_json(united)), says_more=united != theirs)
@@ -78,6 +89,11 @@ def restore(stored: bytes | None, value: bytes) -> Restored:
 def record_of_stored(key: bytes, stored: bytes) -> bytes:
     """The record that says all that is stored: what restoring republishes."""
     return session_record(key, _stored_state(stored))[0]
+
+
+def last_receipt_ms(stored: bytes) -> int:
+    """The last receipt of what is stored: retirement counts from it."""
+    return _stored_state(stored).last_ms
 
 
 def session_record(key: bytes, state: SessionState) -> tuple[bytes, bytes]:
@@ -98,6 +114,7 @@ def _fold_while_it_fits(key: bytes, state: SessionState, events: Sequence[Normal
     """The rare batch whose record would not fit its topic: event by event, refusing what makes it too large."""
     outcomes: list[Outcome] = []
     refused: list[NormalizedEvent] = []
+    is_new = not state.reports
     record: bytes | None = None
     stored: bytes | None = None
     for event in events:
@@ -112,7 +129,7 @@ def _fold_while_it_fits(key: bytes, state: SessionState, events: Sequence[Normal
         outcomes.append(outcome)
         if outcome is Outcome.REFUSED:
             refused.append(event)
-    return Folded(record, stored, outcomes, refused)
+    return Folded(record, stored, state.last_ms if is_new and state.reports else None, outcomes, refused)
 
 
 def _stored_state(stored: bytes) -> SessionState:

@@ -56,6 +56,11 @@ class SessionState:
         """Bytes of all payloads."""
         return sum(report.bytes_count for report in self.reports.values())
 
+    @property
+    def last_ms(self) -> int:
+        """Last receipt of any report, milliseconds since 1970; retirement counts from it."""
+        return max(report.last_ms for report in self.reports.values())
+
     def with_report(self, digest: str, report: Report) -> Self:
         """This state and one report more, or with one report replaced."""
         return replace(self, reports={**self.reports, digest: report})

@@ -9,6 +9,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from typing_extensions import override
 
+from streams.engine.bulk_restore import DeliversChangelogDirectly
+
 FETCH_WAIT_MS = 100
 
 
@@ -129,7 +131,9 @@ class AcksOwnGeneration(driver.Consumer):
         return bool(super().ack(message))
 
 
-class SafeConsumer(FrozenFetches, SeeksUncommitted, KeepsPaused, AcksOwnGeneration, driver.Consumer):
+class SafeConsumer(
+    DeliversChangelogDirectly, FrozenFetches, SeeksUncommitted, KeepsPaused, AcksOwnGeneration, driver.Consumer
+):
     """All answers together."""
 
 

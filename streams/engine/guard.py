@@ -43,6 +43,10 @@ class ContiguityGuard:
             admitted.append(event)
         return admitted
 
+    def positions(self) -> Mapping[TP, int]:
+        """The next offset of every assigned source partition: all before it has been admitted."""
+        return self._next
+
 
 def _where(event: EventT[Any]) -> dict[str, object]:
     message = event.message

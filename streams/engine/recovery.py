@@ -6,6 +6,7 @@ from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from typing_extensions import override
 
+from streams.engine.bulk_restore import BulkRestore
 from streams.engine.consumer import SafeConsumer
 from streams.engine.guard import ContiguityGuard
 
@@ -60,15 +61,19 @@ class OrderedRecovery(Recovery):
         return self.app.consumer_generation_id != generation_id or self.signal_recovery_start.is_set()
 
 
+class SafeRecovery(OrderedRecovery, BulkRestore):
+    """All answers together."""
+
+
 class SafeTableManager(TableManager):
-    """Puts `OrderedRecovery` in the place of Faust's. The app carries the guard (`SafeApp`)."""
+    """Puts `SafeRecovery` in the place of Faust's. The app carries the guard (`SafeApp`)."""
 
     @property
     @override
-    def recovery(self) -> OrderedRecovery:
+    def recovery(self) -> SafeRecovery:
         if self._recovery is None:
-            self._recovery = OrderedRecovery(
+            self._recovery = SafeRecovery(
                 self.app, self, guard=cast("Any", self.app).guard, beacon=self.beacon, loop=self.loop
             )
-        assert isinstance(self._recovery, OrderedRecovery)
+        assert isinstance(self._recovery, SafeRecovery)
         return self._recovery

@@ -6,7 +6,8 @@ law 7): neither the topic nor the store can be ahead of what the other will lear
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, cast
 
 import structlog
@@ -16,22 +17,27 @@ from typing_extensions import override
 
 from streams.core.fold import NotASessionRecordError, Restored
 from streams.engine.halt import exit_for_restart
-from streams.engine.store import partition_store
+from streams.engine.store import partition_store, seen_entry
 
 log = structlog.get_logger(__name__)
 
 SEND_SECONDS_MAX = 120.0
 """How long an acknowledgement may take before the worker starts anew. Producing is retried meanwhile."""
+PUBLISHED_AGAIN_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One session to write: the record for the topic and the bytes for the store."""
+    """One session to write: the record for the topic and the bytes for the store; None for both retires it.
+
+    `beside` is written to the store in the same breath: its entry in the index of retirement.
+    """
 
     partition: int
     key: bytes
-    record: bytes
-    stored: bytes
+    record: bytes | None
+    stored: bytes | None
+    beside: Mapping[bytes, bytes | None] = field(default_factory=dict)
 
 
 class SessionTable(Table[bytes, bytes]):
@@ -50,13 +56,31 @@ class SessionTable(Table[bytes, bytes]):
         *args: Any,
         restore: Callable[[bytes | None, bytes], Restored],
         record_of_stored: Callable[[bytes, bytes], bytes],
+        open_store: Callable[..., Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self._open_store = open_store
         self._restore = restore
         self._record_of_stored = record_of_stored
         self._says_more: dict[bytes, int] = {}
         self._last_offset: dict[int, int] = {}
+
+    @override
+    def _new_store_by_url(self, url: Any) -> Any:
+        if self._open_store is None:
+            return super()._new_store_by_url(url)
+        return self._open_store(
+            url,
+            self.app,
+            self,
+            table_name=self.name,
+            key_type=self.key_type,
+            value_type=self.value_type,
+            key_serializer=self.key_serializer,
+            value_serializer=self.value_serializer,
+            options=self.options,
+        )
 
     def stored(self, partition: int, key: bytes) -> bytes | None:
         """What the store holds of a session."""
@@ -69,9 +93,23 @@ class SessionTable(Table[bytes, bytes]):
             by_partition.setdefault(entry.partition, []).append(entry)
         await self._publish(by_partition)
         for partition, theirs in by_partition.items():
-            partition_store(self.data, partition).write(
-                {entry.key: entry.stored for entry in theirs}, self._tp(partition), self._last_offset[partition]
-            )
+            written: dict[bytes, bytes | None] = {entry.key: entry.stored for entry in theirs}
+            for entry in theirs:
+                written.update(entry.beside)
+            partition_store(self.data, partition).write(written, self._tp(partition), self._last_offset[partition])
+
+    async def retire(self, partition: int, entries: list[Entry], moved: Mapping[bytes, bytes | None]) -> None:
+        """Forget sessions as every write is done, tombstones first; then move what only the index has to learn."""
+        if entries:
+            await self.write(entries)
+        if moved:
+            partition_store(self.data, partition).write(moved, self._tp(partition), self._last_offset[partition])
+
+    def publish_all_again(self, partition: int) -> int:
+        """Have every session of a partition published once more before the worker is ready; their number."""
+        keys = list(partition_store(self.data, partition).session_keys())
+        self._says_more.update(dict.fromkeys(keys, partition))
+        return len(keys)
 
     @override
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
@@ -97,6 +135,8 @@ class SessionTable(Table[bytes, bytes]):
                     self._says_more[key] = partition
                 continue
             overlay[key] = restored.stored
+            if restored.born_ms is not None:
+                overlay[seen_entry(restored.born_ms, key)] = b""
             if restored.says_more:
                 self._says_more[key] = partition
         for partition, overlay in changed.items():
@@ -112,15 +152,21 @@ class SessionTable(Table[bytes, bytes]):
             for tp in active_tps
         }
         again = {key: partition for key, partition in self._says_more.items() if partition in self._last_offset}
-        self._says_more = {}
-        entries = [
-            Entry(partition, key, self._record_of_stored(key, stored), stored)
-            for key, partition in again.items()
-            if (stored := self.stored(partition, key)) is not None
-        ]
-        if entries:
-            log.info("sessions_published_again", count=len(entries))
+        self._says_more = again
+        keys = iter(list(again.items()))
+        count = 0
+        while batch := list(islice(keys, PUBLISHED_AGAIN_AT_ONCE)):
+            entries = [
+                Entry(partition, key, self._record_of_stored(key, stored), stored)
+                for key, partition in batch
+                if (stored := self.stored(partition, key)) is not None
+            ]
             await self.write(entries)
+            count += len(entries)
+            for key, _ in batch:  # only now: a rebalance may cut in, and then they are still to be said
+                self._says_more.pop(key, None)
+        if count:
+            log.info("sessions_published_again", count=count)
 
     async def _publish(self, by_partition: Mapping[int, list[Entry]]) -> None:
         producer = cast("Any", self.app.producer)._producer  # noqa: SLF001  (batches to explicit partitions have no public door)

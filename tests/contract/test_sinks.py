@@ -360,6 +360,32 @@ def _json_text(warehouse: Warehouse, text: str) -> str:
     return text if warehouse.url.startswith("duckdb") else text.replace(":", ": ")
 
 
+def test_a_replay_is_told_beside_the_history_and_is_no_sighting(warehouse: Warehouse) -> None:
+    letter = a_letter()
+    later = RECEIVED_AT + timedelta(hours=1)
+    failed = letter.replayed(RECEIVED_AT + timedelta(minutes=1), "FAILED_AGAIN: UNDECODABLE", (*LETTERS_0, 0))
+    told = "SELECT seen_count, last_seen_at, occurred_at, replayed_at, replay_outcome FROM dead_letters"
+    warehouse.load(letters=[letter, letter, failed])
+    warehouse.load(letters=[letter.replayed(later, "PUBLISHED", (*LETTERS_0, 0))])
+
+    assert warehouse.rows(told) == [(2, RECEIVED_AT, RECEIVED_AT, later, "PUBLISHED")]
+
+    # An older replay that is read again says nothing new, and a later sighting counts and keeps what is told.
+    warehouse.load(letters=[failed])
+    warehouse.load(letters=[a_letter(occurred_at=later)])
+
+    assert warehouse.rows(told) == [(3, later, RECEIVED_AT, later, "PUBLISHED")]
+
+
+def test_a_letter_of_which_only_the_replay_is_left_was_seen_once(warehouse: Warehouse) -> None:
+    place = (*LETTERS_0, 5)
+    warehouse.load(letters=[a_letter().replayed(RECEIVED_AT, "KNOWN", place)])
+
+    assert warehouse.rows('SELECT seen_count, topic, "partition", "offset", raw FROM dead_letters') == [
+        (1, *place, b"not json")
+    ]
+
+
 def test_a_letter_without_a_place_takes_that_of_its_record(warehouse: Warehouse) -> None:
     warehouse.load(letters=[a_letter()])
 

@@ -87,7 +87,7 @@ def test_any_order_split_and_repetition_gives_the_tables_of_the_model(
     for start, stop in zip([0, *cuts], [*cuts, len(log)], strict=True):
         intake, rows = prepare(take_in(log[start:stop], letters_topic=LETTERS_0.topic))
         assert not intake.unusable
-        warehouse.write(Batch(rows, intake.letters, {}, {}))
+        warehouse.write(Batch(rows, intake.letters(), {}, {}))
 
     _same_tables(warehouse, _model(log))
     _same_counts(warehouse, useless)

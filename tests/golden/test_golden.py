@@ -1,7 +1,8 @@
 """Scenarios that a support engineer can write: pushes as they came, sessions and dead letters as they should be.
 
-A scenario is a folder: `pushes.jsonl` (one delivery a line: at, in milliseconds; action; headers; body, or raw text),
-`sessions.json`, `dead_letters.json`, `README.md`. `make golden-update` rewrites the two; the diff is the review.
+A scenario is a folder: `pushes.jsonl` (one delivery a line: at, in milliseconds; published, if later; action; headers;
+body, or raw text), `sessions.json`, `dead_letters.json`, `README.md`. `make golden-update` rewrites the two; the diff
+is the review.
 """
 
 import json

@@ -103,6 +103,13 @@ def test_no_address_goes_further_and_a_new_token_is_no_new_report(everywhere, ad
     assert (EventKind.RECORD, ApiFact.PRESENT) in {(event.kind, event.fact) for event in events}
 
 
+@given(st.sampled_from(["RecordURL", "CustomRecordURL", "AsrUrl", "VoicemailAsrURL", "PlayUrls", "Uri"]))
+def test_what_is_named_an_address_is_one_whatever_it_looks_like(name):
+    row = a_row(a_cdr(), **{name: f"/getRecord/{TOKEN}", "ServeParticipants": [{"Mail": "a@b.c", name: TOKEN}]})
+
+    assert not any(TOKEN.encode() in event.encoded() for event in said(row))
+
+
 @given(addresses)
 def test_an_address_that_the_customers_own_systems_wrote_is_theirs_to_keep(address):
     (event, *_) = said(a_row({"Uui": address, "UserRemark": address}))

@@ -19,6 +19,10 @@ def run(pushes: list[dict[str, Any]]) -> Harness:
     for push in pushes:
         raw = push["raw"] if "raw" in push else json.dumps(push["body"], ensure_ascii=False)
         harness.pipe_push(
-            raw.encode(), action=push.get("action"), headers=push.get("headers", {}), at_ms=START_MS + push["at"]
+            raw.encode(),
+            action=push.get("action"),
+            headers=push.get("headers", {}),
+            at_ms=START_MS + push["at"],
+            published_ms=START_MS + push.get("published", push["at"]),
         )
     return harness

@@ -5,11 +5,14 @@ from typing import Any
 
 from ingest.normalize import ReceivedPush, normalize
 from schemas import jsontext
-from schemas.dead_letter import DeadLetter
+from schemas.dead_letter import DeadLetter, Reason, Stage
 from schemas.events import NormalizedEvent
 from schemas.models import instant_of_ms
 from schemas.session import document_digest
 from streams.core.fold import fold
+from streams.core.retirement import Retention
+
+RETENTION = Retention(days=200)
 
 
 @dataclass
@@ -21,14 +24,31 @@ class Harness:
     messages: list[str] = field(default_factory=list)
     _stored: dict[bytes, bytes] = field(default_factory=dict)
 
-    def pipe_push(self, raw: bytes, *, action: str | None, headers: dict[str, str], at_ms: int) -> None:
-        """One delivery, received at `at_ms`, worked off at once."""
+    def pipe_push(
+        self,
+        raw: bytes,
+        *,
+        action: str | None,
+        headers: dict[str, str],
+        at_ms: int,
+        published_ms: int | None = None,
+    ) -> None:
+        """One delivery, received at `at_ms`, published then or later (a spool, a replay), worked off at once."""
         received = ReceivedPush.of(raw, headers=headers, action=action, received_at=instant_of_ms(at_ms))
         normalized = normalize(received)
         self.letters += normalized.letters
         self.messages.append(normalized.message)
-        if normalized.event is not None:
-            self.pipe_event(normalized.event)
+        event = normalized.event
+        if event is None:
+            return
+        late = RETENTION.too_late(event.received_at, published_ms=at_ms if published_ms is None else published_ms)
+        if late is not None:
+            letter = DeadLetter.of(
+                Stage.ABSORB, Reason.SESSION_RETIRED, late, raw=raw, occurred_at=event.received_at, action=action
+            )
+            self.letters.append(letter)
+            return
+        self.pipe_event(event)
 
     def pipe_event(self, event: NormalizedEvent) -> None:
         """One event, of a push or of the API, worked off at once."""

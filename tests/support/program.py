@@ -1,4 +1,7 @@
-"""The program as its users run it: `python -m callweave …` as a process, with settings in its environment."""
+"""The program as its users run it: `python -m callweave …` as a process, with settings in its environment.
+
+What it writes to standard error is kept: no log of a whole test run may hold what people said (tests.support.hygiene).
+"""
 
 import json
 import os
@@ -12,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.support.hygiene import log_file
 
 COMMAND = [sys.executable, "-m", "callweave"]
 DEADLINE_SECONDS = 90.0
@@ -36,7 +41,6 @@ class Program:
             "KAFKA__PARTITIONS": "4",
             "RECEIVER__PORT": "0",
             "ADMIN__PORT": "0",
-            "LOG__LEVEL": "warning",
             **self.settings,
         }
         cache = {name: os.environ[name] for name in ("CALLWEAVE_CACHE_DIR",) if name in os.environ}
@@ -45,8 +49,14 @@ class Program:
     def run(self, *arguments: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         done = subprocess.run(
-            [*COMMAND, *arguments], env=self.environment, capture_output=True, text=True, timeout=180, check=False
+            [*COMMAND, *arguments],
+            env={"CALLWEAVE_LOG__LEVEL": "warning", **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
         )
+        log_file(arguments[0]).write_text(done.stderr, encoding="utf-8")
         if expect is not None:
             assert done.returncode == expect, f"{arguments} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
@@ -57,14 +67,16 @@ class Program:
         return rows
 
     def start(self, role: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start a role."""
-        return subprocess.Popen(
-            [*COMMAND, role, *arguments],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        """Start a role. It tells everything: a log that is silent proves nothing about what it would hold."""
+        with log_file(role).open("w", encoding="utf-8") as log:
+            return subprocess.Popen(
+                [*COMMAND, role, *arguments],
+                env={"CALLWEAVE_LOG__LEVEL": "debug", **self.environment},
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
 
     @contextmanager
     def up(self) -> Iterator[str]:

@@ -37,6 +37,10 @@ class MemoryPushLog:
         self.letter_values += [letter.encoded() for letter in entry.letters]
         self.journal.append("acknowledged")
 
+    async def append_all(self, entries: Sequence[LogEntry]) -> None:
+        for entry in entries:
+            await self.append(entry)
+
     def unready(self) -> str | None:
         return self.away
 

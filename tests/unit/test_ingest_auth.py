@@ -2,6 +2,7 @@ import base64
 
 import pytest
 
+from ingest.access import Credentials, authenticator_of
 from ingest.auth import (
     BASIC_CHALLENGE,
     QUERY_CHALLENGE,
@@ -13,7 +14,6 @@ from ingest.auth import (
     Refused,
     TokenAuthenticator,
 )
-from ingest.receiver import ReceiverOptions
 
 
 def basic(user: str, password: str, *, encoding: str = "utf-8", scheme: str = "Basic") -> Presented:
@@ -91,9 +91,9 @@ def test_basic_authentication_that_cannot_work_is_refused_at_once(user: str, pas
 
 
 async def test_an_empty_previous_password_opens_nothing() -> None:
-    options = ReceiverOptions(auth="basic", username="tccc", password="p", password_previous="")
+    door = authenticator_of(Credentials(auth="basic", username="tccc", password="p", password_previous=""))
 
-    assert await options.authenticator().authorise(basic("tccc", "")) == Refused(BASIC_CHALLENGE)
+    assert await door.authorise(basic("tccc", "")) == Refused(BASIC_CHALLENGE)
 
 
 async def test_the_open_door_authorises_everybody() -> None:
@@ -110,7 +110,7 @@ async def test_any_token_may_be_the_right_one(tokens: tuple[str, ...], is_right:
 
 
 async def test_a_token_and_a_password_are_both_asked_for() -> None:
-    door: Authenticator = ReceiverOptions(auth="basic", username="u", password="p", url_token="s3").authenticator()
+    door: Authenticator = authenticator_of(Credentials(auth="basic", username="u", password="p", url_token="s3"))
     authorization = basic("u", "p").authorization
 
     assert await door.authorise(Presented(authorization, ("s3",))) == Authorised()
@@ -130,6 +130,6 @@ def test_an_empty_token_cannot_be_set_by_accident() -> None:
 
 
 def test_secrets_do_not_show_in_the_options() -> None:
-    shown = repr(ReceiverOptions(password="abc-1", password_previous="abc-2", url_token="abc-3"))
+    shown = repr(Credentials(password="abc-1", password_previous="abc-2", url_token="abc-3", client_secret="abc-4"))
 
     assert "abc" not in shown

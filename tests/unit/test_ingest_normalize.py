@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ingest.limits import DoorLimits
 from ingest.normalize import Normalized, ReceivedPush, normalize, too_large
 from schemas.dead_letter import DeadLetter, Reason, Stage, decode_letter
 from schemas.events import EventKind, decode_event
@@ -21,6 +22,7 @@ from tests.support.pushes import (
 )
 
 NOW = datetime(2026, 11, 24, 3, 55, 0, 123000, tzinfo=UTC)
+ANY_WIDTH = DoorLimits(json_values_max=10**7)
 INFERRED_FROM_NOTHING = "no action, and it cannot be told from the body"
 
 
@@ -368,7 +370,8 @@ def test_a_body_of_the_default_limit_fits_one_message_however_it_grows() -> None
     key_presses = b",".join([b'{"Key":9e39}'] * 80_000)
     raw = b'{"SdkAppId":1,"SessionId":"s","IVRKeyPressedEx":[' + key_presses + b"]}"
 
-    normalized = received(raw)
+    push = ReceivedPush.of(raw, headers={}, action="cdr", received_at=NOW)
+    normalized = normalize(push, limits=ANY_WIDTH)
 
     assert normalized.event is not None
     grown = normalized.event.encoded()
@@ -380,10 +383,45 @@ def test_an_event_that_no_message_can_carry_is_a_letter() -> None:
     raw = b'{"SdkAppId":1,"SessionId":"s","Numbers":[' + b",".join([numbers.encode()] * 50_000) + b"]}"
 
     push = ReceivedPush.of(raw, headers={}, action="cdr", received_at=NOW)
-    normalized = normalize(push, body_bytes_max=5 * 2**20)
+    normalized = normalize(push, body_bytes_max=5 * 2**20, limits=ANY_WIDTH)
 
     assert normalized.event is None
     assert the_letter(normalized).reason == Reason.BOUND_EXCEEDED
+
+
+@pytest.mark.parametrize(("items", "is_usable"), [(97, True), (98, False)])
+def test_a_body_with_more_members_and_items_than_the_bound_is_a_letter(items: int, is_usable: bool) -> None:
+    body = b'{"SdkAppId":1,"SessionId":"s","Many":[' + b",".join([b"1"] * items) + b"]}"
+    push = ReceivedPush.of(body, headers={}, action="cdr", received_at=NOW)
+
+    normalized = normalize(push, limits=DoorLimits(json_values_max=100))
+
+    assert (normalized.event is not None) == is_usable
+    if not is_usable:
+        assert (the_letter(normalized).reason, the_letter(normalized).raw) == (Reason.BOUND_EXCEEDED, body)
+        assert normalized.message == "more than 100 members and items"
+
+
+@pytest.mark.parametrize(("depth", "is_usable"), [(10, True), (11, False)])
+def test_a_body_deeper_than_the_bound_is_a_letter(depth: int, is_usable: bool) -> None:
+    nested = b"[" * (depth - 1) + b"1" + b"]" * (depth - 1)
+    push = ReceivedPush.of(
+        b'{"SdkAppId":1,"SessionId":"s","Deep":' + nested + b"}", headers={}, action="cdr", received_at=NOW
+    )
+
+    normalized = normalize(push, limits=DoorLimits(json_depth_max=10))
+
+    assert (normalized.event is not None) == is_usable
+    assert is_usable or normalized.message == "nested deeper than 10 levels"
+
+
+def test_brackets_and_commas_in_texts_count_for_nothing() -> None:
+    body = b'{"SdkAppId":1,"SessionId":"s","UserRemark":"' + b"[,{" * 1000 + b'"}'
+    push = ReceivedPush.of(body, headers={}, action="cdr", received_at=NOW)
+
+    normalized = normalize(push, limits=DoorLimits(json_depth_max=10, json_values_max=100))
+
+    assert normalized.event is not None
 
 
 def test_a_voicemail_has_no_record_id_and_a_number_for_its_caller() -> None:

@@ -7,7 +7,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,15 +15,16 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from ingest.metrics import ReceiverMetrics
+from ingest.access import Credentials, authenticator_of
+from ingest.guard import Access
 from ingest.push_log import LogEntry
-from ingest.receiver import Door, ListenError, Receiver, ReceiverOptions
+from ingest.receiver import ListenError, Receiver, ReceiverOptions
 from schemas.dead_letter import Reason, Stage
 from schemas.events import EventKind
+from tests.support.door import a_door
 from tests.support.push_log import MemoryPushLog
 from tests.support.pushes import a_cdr, a_record, a_voicemail, body_of
 
-NOW = datetime(2026, 11, 24, 3, 55, 0, 123456, tzinfo=UTC)
 TO_THE_MILLISECOND = datetime(2026, 11, 24, 3, 55, 0, 123000, tzinfo=UTC)
 STORED = {"ErrCode": 0, "ErrMsg": ""}
 SMALL = 4096
@@ -68,9 +69,10 @@ class House:
 async def a_house(log: MemoryPushLog | None = None, **options: Any) -> AsyncIterator[House]:
     log = log or MemoryPushLog()
     registry = CollectorRegistry()
-    chosen = replace(ReceiverOptions(port=0), **options)
-    door = Door(chosen, chosen.authenticator(), log, lambda: NOW, ReceiverMetrics(registry))
-    receiver = Receiver(door)
+    names = {field.name for field in fields(Credentials)}
+    credentials = Credentials(**{name: value for name, value in options.items() if name in names})
+    chosen = replace(ReceiverOptions(port=0), **{name: value for name, value in options.items() if name not in names})
+    receiver = Receiver(a_door(log, registry, options=chosen, access=Access(authenticator_of(credentials))))
     await receiver.start()
     async with aiohttp.ClientSession() as http:
         yield House(receiver, log, registry, http)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from callweave.accounts import api_accounts
+from callweave.settings import load_settings
 from callweave.simulator.api.access import Secret
 from callweave.simulator.api.server import ApiServer
 from ingest.reconcile.paging import READINGS_MAX
@@ -234,5 +236,17 @@ async def test_the_pace_is_kept_and_used(ledger: Path) -> None:
         counted = server.stats()["actions"]["DescribeTelCdr"]
 
     assert counted["refused"] == 0
-    assert counted["per_second_max"] <= 18
     assert counted["requests"] <= 15 * seconds + 3
+
+
+def test_tenants_and_the_global_key_are_accounts_of_their_own() -> None:
+    tenants = (
+        {"name": "north", "sdk_app_ids": [1], "url_token": "n" * 20, "api": {"secret_id": "A", "secret_key": "a"}},
+        {"name": "south", "sdk_app_ids": [2], "url_token": "s" * 20},
+    )
+    settings = load_settings(tenants=tenants, api={"endpoint": "127.0.0.1:9"})
+
+    assert [(account.name, account.secret_id, account.sdk_app_ids) for account in api_accounts(settings)] == [
+        ("north", "A", (1,))
+    ]
+    assert api_accounts(settings)[0].endpoint == "127.0.0.1:9"
