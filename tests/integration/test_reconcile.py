@@ -5,15 +5,22 @@ import json
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
+from callweave.reconciling import read_progress
+from callweave.settings import KafkaSettings, Settings
 from callweave.simulator.scenario import make_sessions
+from callweave.topics import apply_topics
+from schemas.topics import RECONCILE
 from tests.support.api import a_ledger_of
 from tests.support.completeness import in_the_warehouse, in_truth, total
 from tests.support.program import Program, eventually
+from tests.support.sessions import an_hour
 
 LOST = {
     "withhold_cdr": 0.03,
@@ -169,3 +176,16 @@ def test_reconcile_without_a_key_says_what_to_set(tmp_path: Path, kafka: str, to
     done = Program(tmp_path, kafka, topic_prefix).run("reconcile", expect=2)
 
     assert "set CALLWEAVE_API__SECRET_ID" in done.stderr
+
+
+async def test_what_was_read_is_known_to_whoever_looks(kafka: str, topic_prefix: str) -> None:
+    settings = Settings(kafka=KafkaSettings(bootstrap_servers=kafka, topic_prefix=topic_prefix))
+    await apply_topics(settings)
+    hours = [an_hour(datetime(2026, 11, 24, number, tzinfo=UTC)) for number in range(20)]
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+        for hour in hours:
+            await producer.send_and_wait(RECONCILE.name(topic_prefix), hour.encoded(), hour.key)
+
+    seen = [len((await read_progress(settings)).asked) for _ in range(5)]
+
+    assert seen == [20] * 5
