@@ -113,9 +113,9 @@ def test_hours_add_up_to_days_and_a_day_is_as_bad_as_its_worst_hour():
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Callable[..., Any]:
     """A warehouse of some calls and hours, and the questions that it answers."""
-    sink = open_sink("duckdb:///calls.duckdb", data_dir=tmp_path, recording_deadline_seconds=3600)
 
-    def laid_down(*calls: Any, hours: Any = ()) -> Any:
+    def laid_down(*calls: Any, hours: Any = (), url: str = "duckdb:///calls.duckdb") -> Any:
+        sink = open_sink(url, data_dir=tmp_path, recording_deadline_seconds=3600)
         sink.open()
         place = LogPartition("tccc.sessions", 0)
         rows, _ = lay_out(read_document(*session_record(call)) for call in calls)
@@ -125,12 +125,15 @@ def warehouse(tmp_path: Path) -> Callable[..., Any]:
     return laid_down
 
 
-def test_every_hour_of_the_span_is_told_of_each_application_also_where_nothing_happened(warehouse):
+@pytest.mark.parametrize("kind", ["duckdb", pytest.param("postgres", marks=pytest.mark.services)])
+def test_every_hour_of_the_span_is_told_of_each_application_also_where_nothing_happened(warehouse, kind, request):
+    url = request.getfixturevalue("postgres_url") if kind == "postgres" else "duckdb:///calls.duckdb"
     sink = warehouse(
         a_call("a", MIDNIGHT + 2 * HOUR),
         a_session("b", sdk_app_id=OTHER, has_cdr=True, source="api", ended_at=MIDNIGHT + HOUR),
         a_call("later", MIDNIGHT + 3 * HOUR),
         hours=[an_hour(MIDNIGHT)],
+        url=url,
     )
 
     def read(*applications: int, only: bool = False) -> list[tuple[int, int, int, str]]:

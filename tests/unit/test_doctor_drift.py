@@ -16,14 +16,14 @@ from tests.support.sessions import a_call, a_disagreement, session_record
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
-def finding_of(folder: Path, *calls: Any) -> str:
+def finding_of(folder: Path, *calls: Any, url: str | None = None) -> str:
     """What doctor finds in a warehouse of these calls."""
-    sink = open_sink("duckdb:///calls.duckdb", data_dir=folder, recording_deadline_seconds=3600)
+    sink = open_sink(url or "duckdb:///calls.duckdb", data_dir=folder, recording_deadline_seconds=3600)
     sink.open()
     rows, _ = lay_out(read_document(*session_record(call)) for call in calls)
     sink.write(Batch(rows, (), {}, {}))
     sink.close()
-    finding = _drift(Settings(data_dir=folder))
+    finding = _drift(Settings.model_validate({"data_dir": folder, "warehouse": {"url": url}}))
     assert finding.is_ok
     return finding.finding
 
@@ -35,14 +35,16 @@ def some_calls(count: int, *fields: str, **changes: Any) -> list[Any]:
     return [a_call(f"{name}-{number}", NOW, "push+api", **values) for number in range(count)]
 
 
-def test_fields_that_differ_often_are_named_whatever_the_leg(tmp_path):
+@pytest.mark.parametrize("warehouse", ["duckdb", pytest.param("postgres", marks=pytest.mark.services)])
+def test_fields_that_differ_often_are_named_whatever_the_leg(warehouse, request, tmp_path):
+    url = request.getfixturevalue("postgres_url") if warehouse == "postgres" else None
     calls = [
         *some_calls(6, "ServeParticipants[0].Type"),
         *some_calls(6, "ServeParticipants[1].Type", "Duration"),
         *some_calls(30),
     ]
 
-    found = finding_of(tmp_path, *calls)
+    found = finding_of(tmp_path, *calls, url=url)
 
     assert found.startswith(
         "of 42 sessions that both push and API know, they differ in ServeParticipants[].Type in 12:"
