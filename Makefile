@@ -14,9 +14,15 @@ UPGRADE ?=
 export KAFKA
 
 .DEFAULT_GOAL := help
-# Trials of each fault for `make chaos-engine`.
+# For `make chaos-engine`: trials of each fault, and whom they are of (callweave or stock; rocksdb or memory).
 TRIALS ?= 1
-.PHONY: help demo test check bench bench-restore chaos-engine lock golden-update contracts clean
+WORKER ?= callweave
+STORE ?= rocksdb
+# How long faults strike in `make chaos`, the seed of its plan (empty: drawn, and told), and which warehouse.
+MINUTES ?= 3
+SEED ?=
+WAREHOUSE ?= both
+.PHONY: help demo test check bench bench-restore chaos chaos-proof chaos-engine lock golden-update contracts clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,8 +45,15 @@ bench: $(STAMP) ## measure throughput and latency on this machine
 bench-restore: $(STAMP) ## measure restoring: cold in bulk beside Faust's own way, and warm (SESSIONS=n)
 	@$(BIN)/python -m bench.restore --sessions $(or $(SESSIONS),20000)
 
-chaos-engine: $(STAMP) ## two workers, one fault in the middle of the load, and the count of what was lost (TRIALS=n)
-	@$(BIN)/python -m tests.faults.engine_trials --trials $(TRIALS)
+chaos: $(STAMP) ## faults strike real processes while pushes come, then every answer is checked (MINUTES=3 SEED= WAREHOUSE=both)
+	@$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) --warehouse $(WAREHOUSE) $(if $(SEED),--seed $(SEED))
+
+chaos-proof: $(STAMP) ## the same with the code broken in five ways, each of which must be caught
+	@$(BIN)/python -m tests.faults.chaos --proof
+
+chaos-engine: $(STAMP) ## two workers, a fault in the middle of the load, and what was lost (TRIALS=n WORKER=stock STORE=memory)
+	@$(BIN)/python -m tests.faults.engine_trials --trials $(TRIALS) --worker $(WORKER) --store $(STORE)
+	@$(BIN)/python -m tests.faults.engine_trials --summary
 
 lock: $(STAMP) ## write requirements.lock anew from pyproject.toml (UPGRADE="name ..." moves these to their newest)
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \

@@ -9,7 +9,8 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -187,21 +188,22 @@ class _Held:
 
 def _fetch(sessions: Sequence[LedgerSession], query: Query) -> dict[_SessionKey, _Held]:
     held: dict[_SessionKey, _Held] = {(one.sdk_app_id, one.session_id): _Held() for one in sessions}
-    listed = ", ".join(sorted({_quoted(session.session_id) for session in sessions}))
+    listed = quoted_list(session.session_id for session in sessions)
     for table, columns in _COLUMNS.items():
         order = [*_KEY, *([_CHILD_KEY[table]] if table in _CHILD_KEY else [])]
         select = (
             f"select {', '.join((*_KEY, *columns))} from {table}"  # noqa: S608 - names of our own, and quoted ids
             f" where session_id in ({listed}) order by {', '.join(order)}"
         )
-        for row in _pages(query, select, rows=_PAGE_ROWS):
+        for row in pages(query, select, rows=_PAGE_ROWS):
             of_session = held.get((int(str(row["sdk_app_id"])), str(row["session_id"])))
             if of_session is not None:  # else another SdkAppId's session of that id, which the ledger doesn't know
                 getattr(of_session, table).append(row)
     return held
 
 
-def _pages(query: Query, select: str, *, rows: int) -> Iterator[_Row]:
+def pages(query: Query, select: str, *, rows: int) -> Iterator[_Row]:
+    """Give all rows of an ordered SELECT, so many at a time."""
     offset = 0
     while True:
         page = query(f"{select} limit {rows} offset {offset}")
@@ -211,8 +213,9 @@ def _pages(query: Query, select: str, *, rows: int) -> Iterator[_Row]:
         offset += rows
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def quoted_list(texts: Iterable[str]) -> str:
+    """Write texts for SQL's `in (...)`, each once."""
+    return ", ".join(sorted({"'" + text.replace("'", "''") + "'" for text in texts}))
 
 
 def _duplicate_keys(query: Query) -> Iterator[Difference]:
@@ -224,7 +227,7 @@ def _duplicate_keys(query: Query) -> Iterator[Difference]:
             f"select {names}, count(*) as copies from {table}"  # noqa: S608 - names of our own
             f" group by {names} having count(*) > 1 order by {names}"
         )
-        for row in islice(_pages(query, select, rows=_PAGE_ROWS), 10 * _PAGE_ROWS):
+        for row in islice(pages(query, select, rows=_PAGE_ROWS), 10 * _PAGE_ROWS):
             key_text = ":".join(str(row[name]) for name in key)
             yield Difference(
                 kind=Kind.DUPLICATE_KEY,
@@ -547,7 +550,7 @@ class _LetterBook:
 
     def compare(self, query: Query, counts: Counts) -> Iterator[Difference]:
         """Read the dead letters, and tell what is missing or too many."""
-        seen = self._read(query)
+        seen = letters_by_body(query, self.useless.keys() | self.usable.keys() | self.allowed)
         yield from self._sessions_of_useless(query)
         counts.dead_letters += sum(was_answered for _, _, was_answered in self.useless.values()) + len(self.groups)
         for sha256, (push, answered, was_answered) in self.useless.items():
@@ -586,12 +589,11 @@ class _LetterBook:
         }
         names = iter(sorted(named))
         while chunk := list(islice(names, _SESSIONS_AT_ONCE)):
-            listed = ", ".join(_quoted(name) for name in chunk)
             select = (
-                f"select sdk_app_id, session_id from sessions where session_id in ({listed})"  # noqa: S608 - quoted
+                f"select sdk_app_id, session_id from sessions where session_id in ({quoted_list(chunk)})"  # noqa: S608 - quoted
                 f" order by sdk_app_id, session_id"
             )
-            for row in _pages(query, select, rows=_PAGE_ROWS):
+            for row in pages(query, select, rows=_PAGE_ROWS):
                 key = f"{row['sdk_app_id']}:{row['session_id']}"
                 push = named[str(row["session_id"])]
                 yield Difference(
@@ -601,16 +603,16 @@ class _LetterBook:
                     message=f"session {key} is in the warehouse, made of a useless push ({push.content})",
                 )
 
-    def _read(self, query: Query) -> dict[str, int]:
-        """Give how often each body of the ledger was seen as a dead letter."""
-        known = self.useless.keys() | self.usable.keys() | self.allowed
-        seen: dict[str, int] = {}
-        select = "select dead_letter_id, raw, seen_count from dead_letters order by dead_letter_id"
-        for row in _pages(query, select, rows=_LETTER_PAGE_ROWS):
-            sha256 = hashlib.sha256(_bytes(row["raw"])).hexdigest()
-            if sha256 in known:
-                seen[sha256] = seen.get(sha256, 0) + (_number(row["seen_count"]) or 0)
-        return seen
+
+def letters_by_body(query: Query, known: AbstractSet[str]) -> dict[str, int]:
+    """Give how often each known body (by its SHA-256) was seen as a dead letter."""
+    seen: dict[str, int] = {}
+    select = "select dead_letter_id, raw, seen_count from dead_letters order by dead_letter_id"
+    for row in pages(query, select, rows=_LETTER_PAGE_ROWS):
+        sha256 = hashlib.sha256(_bytes(row["raw"])).hexdigest()
+        if sha256 in known:
+            seen[sha256] = seen.get(sha256, 0) + (_number(row["seen_count"]) or 0)
+    return seen
 
 
 def _missing_letter(key: str, message: str) -> Difference:

@@ -6,6 +6,7 @@ acknowledged, or the end of the process with offsets uncommitted. The datum goes
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,9 +27,11 @@ from streams import metrics
 from streams.core.fold import fold, record_of_stored, restore
 from streams.core.retirement import Retention
 from streams.engine.consumer import SafeTransport
+from streams.engine.fence import SessionFence
 from streams.engine.guard import ContiguityGuard
-from streams.engine.halt import exit_for_restart, halt
+from streams.engine.halt import exit_for_restart, halt, leave_when_stopping_hangs
 from streams.engine.monitor import QuietMonitor
+from streams.engine.positions import by_partition
 from streams.engine.recovery import SafeTableManager
 from streams.engine.state_dir import LogIdentity, StateDirectory
 from streams.engine.store import StateStore, seen_entry
@@ -42,6 +45,11 @@ BATCH_EVENTS_MAX = 500
 BATCH_WITHIN_SECONDS = 0.05
 BATCH_STUCK_SECONDS = 5.0
 """A batch that waits longer for its acknowledgement makes the worker not ready."""
+SESSION_SECONDS = 10.0
+"""A worker that the group has not heard of for so long has lost its partitions."""
+HEARTBEAT_SECONDS = 3.0
+STOP_SECONDS_MAX = 12.0
+"""An orderly stop takes a second or two; whoever waits for us gets an end all the same."""
 LAST_COMMIT_SECONDS_MAX = 10.0
 
 
@@ -74,9 +82,22 @@ class WorkerOptions:
 
 
 class SafeApp(faust.App):
-    """Faust's app, with the guard that recovery and the agent share."""
+    """Faust's app, with the guard that recovery and the agent share, and what runs beside them from the first moment.
+
+    Faust starts an `@app.task` only after restoring; a worker that restores must be able to say that it is not ready.
+    """
 
     guard: ContiguityGuard
+    beside: Callable[[], Awaitable[None]]
+
+    async def on_start(self) -> None:
+        """Called by Faust before it connects to anything."""
+        await super().on_start()
+        self.add_future(self.beside())
+
+    def _crash(self, reason: BaseException) -> None:
+        """Called by mode on every service of the tree when one crashes; Faust would stop in order, and commit."""
+        exit_for_restart("a service of Faust crashed", problem=type(reason).__name__)
 
 
 @dataclass(slots=True)
@@ -134,8 +155,8 @@ def build_worker(options: WorkerOptions) -> Worker:
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=options.instance_id,
         consumer_max_fetch_size=4 * MIB,
-        broker_session_timeout=10.0,
-        broker_heartbeat_interval=3.0,
+        broker_session_timeout=SESSION_SECONDS,
+        broker_heartbeat_interval=HEARTBEAT_SECONDS,
         broker_rebalance_timeout=30.0,
         broker_commit_interval=0.5,
         producer_acks=-1,
@@ -148,6 +169,7 @@ def build_worker(options: WorkerOptions) -> Worker:
         Monitor=QuietMonitor,
     )
     app.guard = ContiguityGuard()
+    fence = SessionFence(SESSION_SECONDS, HEARTBEAT_SECONDS)
     app.transport = SafeTransport(app.conf.broker_consumer, app)
     sources = app.topic(
         *[topic.name(options.topic_prefix) for topic in topics.EVENT_TOPICS],
@@ -178,6 +200,7 @@ def build_worker(options: WorkerOptions) -> Worker:
         options=ROCKSDB_OPTIONS.copy() if options.store == "rocksdb" else None,
         restore=restore,
         record_of_stored=record_of_stored,
+        fence=fence,
         open_store=_state_store(options) if options.store == "rocksdb" else None,
     )
     app.tables.add(table)
@@ -194,10 +217,12 @@ def build_worker(options: WorkerOptions) -> Worker:
                 log.exception("batch_failed")
                 exit_for_restart("a batch failed", problem=type(exc).__name__)
 
-    @app.task  # type: ignore[untyped-decorator]  # Faust types no decorators
-    async def start_background() -> None:
+    async def beside() -> None:
         for service in worker.background:
             await service()
+        await fence.keep()
+
+    app.beside = beside
 
     @app.task  # type: ignore[untyped-decorator]  # Faust types no decorators
     async def retire() -> None:
@@ -257,7 +282,8 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
             entries.append(Entry(partition, key, folded.record, folded.stored, beside))
     await _check_breaker(worker, [id(event) in without_row for event in admitted])
     await _publish_letters(worker, letters)
-    await worker.table.write(entries)
+    touched = {event.message.partition for event in admitted}
+    await worker.table.write(entries, by_partition(worker.app.guard.positions(), touched))
     metrics.SESSIONS_PUBLISHED.inc(len(entries))
     metrics.BATCH_SECONDS.observe(time.monotonic() - worker.busy_since)
     worker.busy_since = None
@@ -307,9 +333,18 @@ def _letter(
     )
 
 
+class PromptWorker(faust.Worker):
+    """Faust's program, which ends soon when it is told to."""
+
+    def _schedule_shutdown(self, signal: signal.Signals) -> None:
+        """Called by mode's handlers of SIGTERM and SIGINT."""
+        leave_when_stopping_hangs(STOP_SECONDS_MAX)
+        super()._schedule_shutdown(signal)
+
+
 def run_worker(worker: Worker) -> int:
     """Run until SIGTERM or SIGINT; the exit status. The loop's policy must be set before."""
-    runner = faust.Worker(
+    runner = PromptWorker(
         worker.app,
         quiet=True,
         redirect_stdouts=False,

@@ -122,10 +122,15 @@ def note_push(sent: Sent, *, first_order: int = 0) -> LedgerPush:
     )
 
 
-def note_session(session: Session, pushes: Sequence[LedgerPush]) -> LedgerSession:
-    """Write down a session with the rows that follow from what arrived, or may have."""
+def note_session(session: Session, pushes: Sequence[LedgerPush], *, receipts_keep_order: bool = True) -> LedgerSession:
+    """Write down a session with the rows that follow from what arrived, or may have.
+
+    receipts_keep_order: False where the receiver's clock was moved, so that it may have dated contents in any order.
+    """
     in_order = sorted(pushes, key=lambda push: (push.order is None, push.order or 0))
-    worlds = possible_arrivals((push.content, push.outcome) for push in in_order)
+    worlds = possible_arrivals(
+        ((push.content, push.outcome) for push in in_order), receipts_keep_order=receipts_keep_order
+    )
     outcomes = [expected_rows(session, arrived) for arrived in worlds or [()]]
     alternatives = [rows for place, rows in enumerate(outcomes) if rows not in outcomes[:place]][1:]
     return LedgerSession(

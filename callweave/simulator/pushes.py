@@ -36,6 +36,7 @@ class Sent:
     deliveries: int = 0
     answered_deliveries: int = 0
     sent_at: float | None = None
+    delivered_at: list[float] = field(default_factory=list)  # when each delivery began
     answered_at: float | None = None  # of the first ErrCode 0
     settled_order: int | None = None  # the place in which its outcome became known
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
 import aiohttp
@@ -66,11 +67,15 @@ async def send_all(
     tally: Tally,
     *,
     on_settled: Callable[[Tally], None] | None = None,
+    stop: asyncio.Event | None = None,
 ) -> None:
-    """Push the whole plan; `sent` runs parallel to its pushes."""
+    """Push the whole plan, or until `stop`: what is under way is then settled, and no further turn is taken.
+
+    `sent` runs parallel to the plan's pushes.
+    """
     async with _open_session(target) as http:
         sender = _Sender(plan, target, sent, tally, http)
-        turns = iter(plan.slots)
+        turns = iter(plan.slots) if stop is None else takewhile(lambda _: not stop.is_set(), plan.slots)
         async with asyncio.TaskGroup() as workers:
             for _ in range(max(1, min(target.concurrency, len(plan.slots)))):
                 workers.create_task(sender.work(turns, on_settled or _ignore))
@@ -173,6 +178,7 @@ class _Sender:
     async def _deliver(self, sent: Sent) -> _Answer:
         push = sent.push
         sent.deliveries += 1
+        sent.delivered_at.append(time.time())
         self._tally.deliveries += 1
         started = time.perf_counter()
         try:

@@ -1,15 +1,19 @@
 """Overrides of Faust's consumer: one class per defect of faust-streaming 0.15.3 (faust.md part 1)."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import aiokafka
+import structlog
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from typing_extensions import override
 
 from streams.engine.bulk_restore import DeliversChangelogDirectly
+from streams.engine.positions import start_offset
+
+log = structlog.get_logger(__name__)
 
 FETCH_WAIT_MS = 100
 
@@ -18,7 +22,7 @@ class FrozenFetchThread(driver.AIOKafkaConsumerThread):
     """Row 3: `faust/transport/drivers/aiokafka.py` `_fetch_records` hands aiokafka the *live* set of partitions.
 
     A fetch begun before a rebalance drains the new assignment with it, and a set emptied meanwhile means "all
-    partitions" to aiokafka. Here the set is frozen, one lock stands around fetches and both kinds of seek, and what an
+    partitions" to aiokafka. Here the set is frozen, one lock stands around fetches and seeks, and what an
     older generation fetched is dropped (the new one seeks, under the same lock, before it resumes).
 
     It also waits 100 ms for a fetch where upstream has a fixed 1,500 ms (`_create_worker_consumer`): a fetch for idle
@@ -51,13 +55,13 @@ class FrozenFetchThread(driver.AIOKafkaConsumerThread):
             )
         return records if self.app.consumer_generation_id == generation else {}
 
-    @override
-    async def seek_to_committed(self) -> Mapping[TP, int]:
-        return await self.call_thread(self._seek_to_committed_locked)  # type: ignore[no-any-return]
+    async def committed(self, partitions: Iterable[TP]) -> dict[TP, int | None]:
+        """What the group has committed, by partition."""
+        return await self.call_thread(self._committed, list(partitions))  # type: ignore[no-any-return]
 
-    async def _seek_to_committed_locked(self) -> Mapping[TP, int]:
-        async with self._lock():
-            return await self._ensure_consumer().seek_to_committed()  # type: ignore[no-any-return]
+    async def _committed(self, partitions: list[TP]) -> dict[TP, int | None]:
+        consumer = self._ensure_consumer()
+        return dict(zip(partitions, await asyncio.gather(*map(consumer.committed, partitions)), strict=True))
 
     @override
     async def _seek_wait(self, consumer: aiokafka.AIOKafkaConsumer, partitions: Mapping[TP, int]) -> None:
@@ -79,30 +83,61 @@ class FrozenFetches(driver.Consumer):
         return FrozenFetchThread(self, loop=self.loop, beacon=self.beacon)
 
 
-class SeeksUncommitted(driver.Consumer):
+class SeeksToPositions(driver.Consumer):
     """Row 2: `aiokafka/consumer/consumer.py` `seek_to_committed` (`offset > 0`) behind `Consumer.perform_seek`.
 
-    A partition without a commit is not rewound, so what a rebalance dropped at its start is gone. Seek it to its
-    earliest offset.
+    Upstream does not rewind a partition without a commit, so what a rebalance dropped at its start is gone; and a
+    commit may be ahead of what was absorbed (rows 5 and 6). Here the state says where it stands (`positions.py`), and
+    every source partition is sought there; what was committed never moves a position ahead.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.starts: dict[TP, int] | None = None
+        """Where the assigned source partitions are read from; None until they have been sought."""
 
     @override
     async def perform_seek(self) -> None:
-        await super().perform_seek()
-        uncommitted = [
-            tp for tp in self.assignment() if not self._is_changelog_tp(tp) and not self._read_offset.get(tp)
-        ]
-        if uncommitted:
-            earliest = await self.earliest_offsets(*uncommitted)
-            await self.seek_wait({TP(tp.topic, tp.partition): offset for tp, offset in earliest.items()})
+        # Faust calls this also when a fetch meets a flow that has been stopped. A rebalance stopped it, and that ends
+        # with `seek_to_positions`; seeking in between could only race it.
+        pass
 
-    def source_positions(self) -> dict[TP, int]:
-        """Where every assigned source partition is read from next."""
-        return {
-            TP(tp.topic, tp.partition): self._read_offset.get(tp) or 0
-            for tp in self.assignment()
-            if not self._is_changelog_tp(tp)
-        }
+    async def seek_to_positions(self, positions: Mapping[TP, int]) -> None:
+        """Seek every assigned source partition to what the state says, and let the group's commits say the same."""
+        self.starts = None
+        sources = [tp for tp in map(_tp, self.assignment()) if not self._is_changelog_tp(tp)]
+        if not sources:
+            self.starts = {}
+            return
+        assert isinstance(self._thread, FrozenFetchThread)
+        committed = await self._thread.committed(sources)
+        earliest = await self.earliest_offsets(*sources)
+        ends = await self.highwaters(*sources)
+        starts: dict[TP, int] = {}
+        behind: dict[TP, int] = {}
+        for tp in sources:
+            position, commit = positions.get(tp), committed[tp]
+            starts[tp], problem = start_offset(position, committed=commit, earliest=earliest[tp], end=ends[tp])
+            if problem is not None:
+                log.error(
+                    "source_position_unusable",
+                    problem=problem,
+                    topic=tp.topic,
+                    partition=tp.partition,
+                    position=position,
+                    earliest=earliest[tp],
+                    end=ends[tp],
+                )
+            elif commit is not None and commit != starts[tp]:
+                behind[tp] = starts[tp]
+        await self.seek_wait(starts)
+        for tp in sources:
+            for bookkeeping in (self._gap, self._acked, self._acked_index):
+                bookkeeping.pop(tp, None)
+        self._committed_offset.update({tp: starts[tp] for tp in sources})
+        if behind:
+            await self._commit(behind)
+        self.starts = starts
 
 
 class KeepsPaused(driver.Consumer):
@@ -132,7 +167,7 @@ class AcksOwnGeneration(driver.Consumer):
 
 
 class SafeConsumer(
-    DeliversChangelogDirectly, FrozenFetches, SeeksUncommitted, KeepsPaused, AcksOwnGeneration, driver.Consumer
+    DeliversChangelogDirectly, FrozenFetches, SeeksToPositions, KeepsPaused, AcksOwnGeneration, driver.Consumer
 ):
     """All answers together."""
 
@@ -150,3 +185,7 @@ class SafeTransport(driver.Transport):
 
     Consumer = SafeConsumer
     Producer = IdempotentProducer
+
+
+def _tp(partition: Any) -> TP:
+    return TP(partition.topic, partition.partition)

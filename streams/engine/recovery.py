@@ -2,13 +2,17 @@
 
 from typing import Any, cast
 
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.tables.manager import TableManager
-from faust.tables.recovery import Recovery
+from faust.tables.recovery import Recovery, ServiceStopped
+from faust.types import TP
 from typing_extensions import override
 
 from streams.engine.bulk_restore import BulkRestore
 from streams.engine.consumer import SafeConsumer
 from streams.engine.guard import ContiguityGuard
+from streams.engine.halt import exit_for_restart
+from streams.engine.table import SessionTable
 
 
 class OrderedRecovery(Recovery):
@@ -41,11 +45,11 @@ class OrderedRecovery(Recovery):
         assignment = consumer.assignment()
         sources = {tp for tp in assignment if not self._is_changelog_tp(tp)}
         consumer.pause_partitions(sources)
-        if assignment:
-            await self._wait(consumer.perform_seek(), timeout=app.conf.broker_request_timeout)
+        await self._wait(consumer.seek_to_positions(self._positions()), timeout=app.conf.broker_request_timeout)
         if self._is_overtaken(generation_id):
             return
-        self._guard.rebase(consumer.source_positions())
+        assert consumer.starts is not None
+        self._guard.rebase(consumer.starts)
         app.flow_control.resume()  # clears the agents' queues
         consumer.resume_partitions(sources)  # only now may source records come
         self.completed.set()
@@ -56,6 +60,32 @@ class OrderedRecovery(Recovery):
             self.tables.on_standbys_ready()
         app.on_rebalance_end()
         self.log.info("Worker ready")
+
+    @override
+    async def _wait(self, coro: Any, timeout: Any = None) -> None:
+        """`faust/tables/recovery.py` `_wait` takes a time-out for "the service was stopped".
+
+        Its loop then ends, quietly and for good: a broker that is away for `broker_request_timeout` seconds while we
+        restore leaves a worker that never becomes ready. A fresh start asks again; also after any other answer of Kafka
+        than "not assigned any more", which Faust takes for a rebalance.
+        """
+        try:
+            await super()._wait(coro, timeout=timeout)
+        except IllegalStateError:
+            raise
+        except KafkaError as exc:
+            exit_for_restart("Kafka failed while restoring", problem=type(exc).__name__)
+        except ServiceStopped:
+            if not self.should_stop:
+                exit_for_restart("Kafka did not answer in time while restoring", seconds=timeout)
+            raise
+
+    def _positions(self) -> dict[TP, int]:
+        positions: dict[TP, int] = {}
+        for table in self.tables.values():
+            assert isinstance(table, SessionTable)
+            positions |= table.source_positions()
+        return positions
 
     def _is_overtaken(self, generation_id: int) -> bool:
         return self.app.consumer_generation_id != generation_id or self.signal_recovery_start.is_set()

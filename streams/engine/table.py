@@ -16,7 +16,17 @@ from faust.types import TP, EventT
 from typing_extensions import override
 
 from streams.core.fold import NotASessionRecordError, Restored
+from streams.engine.fence import SessionFence
 from streams.engine.halt import exit_for_restart
+from streams.engine.positions import (
+    HEADER,
+    NotPositionsError,
+    Positions,
+    decode_positions,
+    encode_positions,
+    positions_of,
+    store_key,
+)
 from streams.engine.store import partition_store, seen_entry
 
 log = structlog.get_logger(__name__)
@@ -56,15 +66,18 @@ class SessionTable(Table[bytes, bytes]):
         *args: Any,
         restore: Callable[[bytes | None, bytes], Restored],
         record_of_stored: Callable[[bytes, bytes], bytes],
+        fence: SessionFence,
         open_store: Callable[..., Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._open_store = open_store
+        self._fence = fence
         self._restore = restore
         self._record_of_stored = record_of_stored
         self._says_more: dict[bytes, int] = {}
         self._last_offset: dict[int, int] = {}
+        self._read: dict[int, Positions] = {}
 
     @override
     def _new_store_by_url(self, url: Any) -> Any:
@@ -86,17 +99,32 @@ class SessionTable(Table[bytes, bytes]):
         """What the store holds of a session."""
         return partition_store(self.data, partition).get(key)
 
-    async def write(self, entries: Iterable[Entry]) -> None:
-        """Publish, await every acknowledgement, then write the store."""
-        by_partition: dict[int, list[Entry]] = {}
+    async def write(self, entries: Iterable[Entry], read: Mapping[int, Positions] | None = None) -> None:
+        """Publish, await every acknowledgement, then write the store; `read` is where the sources stand after it.
+
+        A partition of `read` without an entry brought nothing new: its positions go to the store alone.
+        """
+        by_partition: dict[int, list[Entry]] = {partition: [] for partition in read or {}}
         for entry in entries:
             by_partition.setdefault(entry.partition, []).append(entry)
-        await self._publish(by_partition)
+        self._read |= read or {}
+        self._fence.check()
+        await self._publish({partition: theirs for partition, theirs in by_partition.items() if theirs})
         for partition, theirs in by_partition.items():
             written: dict[bytes, bytes | None] = {entry.key: entry.stored for entry in theirs}
             for entry in theirs:
                 written.update(entry.beside)
+            if partition in self._read:
+                written[store_key(partition)] = encode_positions(self._read[partition])
             partition_store(self.data, partition).write(written, self._tp(partition), self._last_offset[partition])
+
+    def source_positions(self) -> dict[TP, int]:
+        """How far the state goes, once it is restored."""
+        return {
+            TP(topic, partition): offset
+            for partition, positions in self._read.items()
+            for topic, offset in positions.items()
+        }
 
     async def retire(self, partition: int, entries: list[Entry], moved: Mapping[bytes, bytes | None]) -> None:
         """Forget sessions as every write is done, tombstones first; then move what only the index has to learn."""
@@ -121,6 +149,8 @@ class SessionTable(Table[bytes, bytes]):
             partition, key = message.partition, message.key or b""
             offsets[partition] = message.offset
             overlay = changed.setdefault(partition, {})
+            if (read := positions_of(message.headers)) is not None:
+                overlay[store_key(partition)] = read
             self._says_more.pop(key, None)
             if message.value is None:
                 overlay[key] = None
@@ -151,6 +181,7 @@ class SessionTable(Table[bytes, bytes]):
             tp.partition: max(_or_none(recovery.active_offsets.get(tp)), _or_none(recovery.active_highwaters.get(tp)))
             for tp in active_tps
         }
+        self._read = {tp.partition: self._stored_positions(tp.partition) for tp in active_tps}
         again = {key: partition for key, partition in self._says_more.items() if partition in self._last_offset}
         self._says_more = again
         keys = iter(list(again.items()))
@@ -172,27 +203,47 @@ class SessionTable(Table[bytes, bytes]):
         producer = cast("Any", self.app.producer)._producer  # noqa: SLF001  (batches to explicit partitions have no public door)
         sent: list[tuple[int, int, asyncio.Future[Any]]] = []
         for partition, entries in by_partition.items():
+            if partition not in self._last_offset:
+                exit_for_restart("a write to a changelog partition that is not assigned", partition=partition)
             batch, count = producer.create_batch(), 0
             for entry in entries:
-                if batch.append(key=entry.key, value=entry.record, timestamp=None) is None:
+                # The positions hold once all is written, so the very last record carries them.
+                headers = self._header(partition) if entry is entries[-1] else []
+                if batch.append(key=entry.key, value=entry.record, timestamp=None, headers=headers) is None:
                     sent.append((partition, count, await self._send(producer, batch, partition)))
                     batch, count = producer.create_batch(), 0
-                    batch.append(key=entry.key, value=entry.record, timestamp=None)
+                    batch.append(key=entry.key, value=entry.record, timestamp=None, headers=headers)
                 count += 1
             sent.append((partition, count, await self._send(producer, batch, partition)))
         for partition, count, future in sent:
             metadata = await asyncio.wait_for(future, SEND_SECONDS_MAX)
-            known = self._last_offset.get(partition)
-            if known is not None and metadata.offset != known + 1:
-                exit_for_restart(
-                    "somebody else wrote to our changelog partition",
-                    partition=partition,
-                    expected=known + 1,
-                    got=metadata.offset,
-                )
-            self._last_offset[partition] = metadata.offset + count - 1
+            self._acknowledged(partition, metadata.offset, count)
+
+    def _acknowledged(self, partition: int, offset: int, count: int) -> None:
+        """Row 11, its second line: our batch must lie right after the last record that we know of."""
+        known = self._last_offset[partition]
+        if offset != known + 1:
+            exit_for_restart(
+                "somebody else wrote to our changelog partition", partition=partition, expected=known + 1, got=offset
+            )
+        self._last_offset[partition] = offset + count - 1
+
+    def _header(self, partition: int) -> list[tuple[str, bytes]]:
+        read = self._read.get(partition)
+        return [(HEADER, encode_positions(read))] if read else []
+
+    def _stored_positions(self, partition: int) -> Positions:
+        raw = self.stored(partition, store_key(partition))
+        if raw is None:
+            return {}
+        try:
+            return decode_positions(raw)
+        except NotPositionsError:
+            log.error("positions_unusable", partition=partition, action="its sources are read from their beginning")
+            return {}
 
     async def _send(self, producer: Any, batch: Any, partition: int) -> asyncio.Future[Any]:
+        self._fence.check()
         batch.close()
         future: asyncio.Future[Any] = await asyncio.wait_for(
             producer.send_batch(batch, self.changelog_topic_name, partition=partition), SEND_SECONDS_MAX

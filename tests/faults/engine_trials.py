@@ -1,288 +1,240 @@
-"""`make chaos-engine`: two workers, a real broker, most of the load waiting, one fault in the middle; then the count.
+"""`make chaos-engine`: trials of the engine, one line each, added to a file that a later run goes on from.
 
-One line a trial. A report that was published to the event topics and is in no record of `tccc.sessions` is lost; a last
-record that says less than all records of its session together is stale. A loss stops the run and keeps everything.
+A report that was published and is in no record of `tccc.sessions` is lost; a last record that says less than all
+records of its session together is stale. Either stops the run of our worker and keeps everything; of stock Faust it is
+what the table counts. TRIALS=n means n of each fault *for the code of today*: what older code did is kept, not counted.
 
-    python -m tests.faults.engine_trials [--trials N] [--fault NAME …] [--seed S] [--sessions N]
+    python -m tests.faults.engine_trials [--trials N] [--fault NAME …] [--worker stock] [--store memory]
+    python -m tests.faults.engine_trials --summary
 """
 
 import argparse
 import asyncio
+import hashlib
 import json
 import os
-import random
-import signal
-import subprocess
+import shutil
 import sys
 import tempfile
 import time
-import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from tests.faults.audit import audit, keep_evidence
+from tests.faults.trial import FAULTS, NoProgressError, Trial, TrialBroker
 
-from callweave.broker.local import LocalBroker
-from callweave.kafka import admin_client, end_offsets, group_offsets, partitions_of, plain_consumer
-from callweave.settings import KafkaSettings, Settings
-from callweave.standing import worker_group
-from callweave.topics import apply_topics
-from schemas import jsontext
-from schemas.canonical import canonical, digest
-from schemas.events import TOPIC_OF, WIRE_MODELS, EventKind, NormalizedEvent
-from schemas.topics import EVENT_TOPICS, MESSAGE_BYTES_MAX, SESSIONS
-from tests.support.program import COMMAND, Program
-
-PARTITIONS = 4
-IDLE_SECONDS_MAX = 150.0
-PAUSE_LONGER_THAN_THE_SESSION = 14.0
-PAUSE_SHORTER_THAN_THE_SESSION = 4.0
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "docs" / "engine-trials.jsonl"
+PAGE = ROOT / "docs" / "engine-trials.md"
+TABLE_BEGINS, TABLE_ENDS = "<!-- made by `make chaos-engine` -->\n", "<!-- end -->\n"
+LIBRARIES = ("faust-streaming", "aiokafka", "rocksdict")
 
 
-@dataclass
-class Trial:
-    """Two workers on one name space, restarted whenever they end by themselves."""
+@dataclass(frozen=True)
+class Outcome:
+    """One trial: a line of the results."""
 
+    code: str
+    worker: str
+    store: str
     fault: str
     seed: int
-    settings: Settings
-    folder: Path
-    workers: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
-    exits: list[int] = field(default_factory=list)
+    at: float
+    early_s: float | None
+    detail: str
+    reports: int
+    lost: int
+    stale: int
+    restored_wrong: int
+    duplicates: int
+    compacted: int
+    reread: int
+    resumed_s: float
+    stall_s: float
+    total_s: float
+    exits: list[int]
+    hung: str | None
+    kept: str | None
 
-    def start(self, number: int) -> None:
-        """Start a worker on its own state directory."""
-        data = self.folder / f"worker{number}"
-        data.mkdir(parents=True, exist_ok=True)
-        kafka = self.settings.kafka
-        program = Program(data, str(kafka.bootstrap_servers), kafka.topic_prefix)
-        with (data / "log").open("ab") as log:
-            self.workers[number] = subprocess.Popen(
-                [*COMMAND, "worker"], env=program.environment, stdout=log, stderr=log, start_new_session=True
-            )
-
-    def restart_the_ended(self) -> None:
-        """What a supervisor does."""
-        for number, process in list(self.workers.items()):
-            status = process.poll()
-            if status is not None:
-                self.exits.append(status)
-                self.start(number)
-
-    def send(self, number: int, signum: signal.Signals) -> None:
-        """A signal to one worker."""
-        self.workers[number].send_signal(signum)
-
-    def end(self) -> None:
-        """Kill what this trial started."""
-        for process in self.workers.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-            process.wait()
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing at all went wrong."""
+        return not (self.lost or self.stale or self.restored_wrong or self.duplicates or self.hung)
 
 
-async def sigterm(trial: Trial) -> None:
-    trial.send(1, signal.SIGTERM)
-
-
-async def sigkill(trial: Trial) -> None:
-    trial.send(1, signal.SIGKILL)
-
-
-async def long_pause(trial: Trial) -> None:
-    trial.send(1, signal.SIGSTOP)
-    await asyncio.sleep(PAUSE_LONGER_THAN_THE_SESSION)
-    trial.send(1, signal.SIGCONT)
-
-
-async def short_pause(trial: Trial) -> None:
-    trial.send(1, signal.SIGSTOP)
-    await asyncio.sleep(PAUSE_SHORTER_THAN_THE_SESSION)
-    trial.send(1, signal.SIGCONT)
-
-
-async def rolling(trial: Trial) -> None:
-    for number in (1, 2):
-        trial.send(number, signal.SIGTERM)
-        await asyncio.sleep(6.0)
-        trial.restart_the_ended()
-
-
-async def third_worker(trial: Trial) -> None:
-    trial.start(3)
-
-
-FAULTS: dict[str, Callable[[Trial], Any]] = {
-    "sigterm": sigterm,
-    "sigkill": sigkill,
-    "long_pause": long_pause,
-    "short_pause": short_pause,
-    "rolling": rolling,
-    "third_worker": third_worker,
-}
-
-
-async def run_trial(fault: str, seed: int, sessions: int, bootstrap_servers: str, folder: Path) -> dict[str, Any]:
-    """One trial; what came of it."""
-    chance = random.Random(seed)
-    prefix = f"c{uuid.uuid4().hex[:8]}."
-    kafka = KafkaSettings(bootstrap_servers=bootstrap_servers, topic_prefix=prefix, partitions=PARTITIONS)
-    settings = Settings.model_construct(kafka=kafka, data_dir=folder)
-    await apply_topics(settings)
-    ledger = await publish(settings, sessions, chance)
-    trial = Trial(fault, seed, settings, folder)
+async def run_trial(trial: Trial) -> Outcome:
+    """Run it and count. What is not clean is kept, with what explains it."""
     begun = time.monotonic()
-    at = chance.uniform(0.1, 0.6)
-    total = sum(len(reports) for reports in ledger.values())
+    hung: str | None = None
     try:
-        for number in (1, 2):
-            trial.start(number)
-        await until(trial, lambda done: done >= at * total)
-        await FAULTS[fault](trial)
-        struck = time.monotonic()
-        before = await committed(settings)
-        resumed = await until(trial, lambda done: done > before) - struck if before < total else 0.0
-        idle = await until(trial, lambda done: done >= total)
-    finally:
-        trial.end()
-    found = await read_sessions(settings)
-    lost = {key: sorted(ledger[key] - union) for key, (union, _) in found.items() if ledger[key] - union}
-    lost |= {key: sorted(reports) for key, reports in ledger.items() if key not in found}
-    stale = [key.decode() for key, (union, last) in found.items() if union != last]
-    return {
-        "fault": fault,
-        "seed": seed,
-        "at": round(at, 2),
-        "reports": total,
-        "lost": sum(map(len, lost.values())),
-        "stale": len(stale),
-        "exits": trial.exits,
-        "resumed_s": round(resumed, 1),
-        "total_s": round(idle - begun, 1),
-        "first_lost": [key.decode() for key in list(lost)[:3]],
-        "folder": str(folder) if lost or stale else None,
-    }
-
-
-async def publish(settings: Settings, sessions: int, chance: random.Random) -> dict[bytes, set[str]]:
-    """The load, before any worker runs: digests of the reports by session."""
-    events = [event for number in range(sessions) for event in session_events(number)]
-    chance.shuffle(events)
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka.bootstrap_servers, acks="all", enable_idempotence=True, linger_ms=5
+        await trial.run()
+    except NoProgressError as exc:
+        hung = str(exc)
+    total = time.monotonic() - begun
+    found = await audit(trial)
+    outcome = Outcome(
+        code=code_of(trial.worker),
+        worker=trial.worker,
+        store=trial.store,
+        fault=trial.fault,
+        seed=trial.seed,
+        at=round(trial.at, 2),
+        early_s=None if trial.early is None else round(trial.early, 2),
+        detail=trial.detail,
+        reports=sum(map(len, trial.ledger.values())),
+        lost=sum(map(len, found.lost.values())),
+        stale=len(found.stale),
+        restored_wrong=sum(map(len, found.restored_wrong.values())),
+        duplicates=found.duplicates,
+        compacted=found.compacted,
+        reread=found.reread,
+        resumed_s=round(trial.progress.resumed_after(trial.struck), 2),
+        stall_s=round(trial.progress.longest_stall(), 2),
+        total_s=round(total, 1),
+        exits=trial.exits,
+        hung=hung,
+        kept=None if hung is None and found.is_clean else trial.folder.name,
     )
-    await producer.start()
-    sends = [
-        await producer.send(TOPIC_OF[event.kind].name(settings.kafka.topic_prefix), event.encoded(), key=event.key)
-        for event in events
-    ]
-    await asyncio.gather(*sends)
-    await producer.stop()
-    ledger: dict[bytes, set[str]] = {}
-    for event in events:
-        ledger.setdefault(event.key, set()).add(event.digest)
-    return ledger
+    if outcome.kept and trial.worker != "stock":
+        await keep_evidence(trial, found)
+    else:
+        await trial.delete_topics()
+        shutil.rmtree(trial.folder, ignore_errors=True)
+    return outcome
 
 
-def session_events(number: int) -> list[NormalizedEvent]:
-    """One CDR and two recordings."""
-    session = f"s{number}"
-    payloads: list[tuple[EventKind, dict[str, Any]]] = [
-        (EventKind.CDR, {"Direction": 0, "RecordId": f"r{number}", "EndedTimestamp": 1_700_000_000 + number}),
-        (
-            EventKind.RECORD,
-            {"RecordId": f"r{number}", "EndpointUser": "13900000001", "RecordURL": f"http://a/{number}"},
-        ),
-        (
-            EventKind.RECORD,
-            {"RecordId": f"q{number}", "EndpointUser": "a@example.com", "RecordURL": f"http://b/{number}"},
-        ),
-    ]
-    events = []
-    for kind, fields in payloads:
-        payload = canonical(WIRE_MODELS[kind], {"SdkAppId": 1, "SessionId": session, **fields})
-        events.append(
-            NormalizedEvent(
-                kind=kind,
-                sdk_app_id=1,
-                session_id=session,
-                payload=payload,
-                digest=digest(kind, "push", None, payload),
-                push_id=f"{session}-{kind}",
-                received_at=datetime.now(UTC).replace(microsecond=0),
-            )
+def code_of(worker: str) -> str:
+    """A digest of the code under test and of the libraries that it runs on."""
+    if worker == "stock":
+        files = [ROOT / "tests/faults/stock_worker.py"]
+    else:
+        files = sorted(path for room in ("streams", "schemas") for path in (ROOT / room).rglob("*.py"))
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
+    for library in LIBRARIES:
+        digest.update(f"{library} {version(library)}\0".encode())
+    return digest.hexdigest()[:12]
+
+
+def read_results(path: Path) -> list[Outcome]:
+    """Every trial so far."""
+    if not path.exists():
+        return []
+    return [Outcome(**json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def summary(outcomes: list[Outcome]) -> str:
+    """The table: for each worker and store the newest code, and a line for what older code was tried."""
+    groups: dict[tuple[str, str], dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
+    for outcome in outcomes:
+        groups[outcome.worker, outcome.store][outcome.code].append(outcome)
+    parts: list[str] = []
+    for (worker, store), by_code in sorted(groups.items()):
+        today = code_of(worker)
+        shown = today if today in by_code else list(by_code)[-1]
+        note = "the code of today" if shown == today else "older code: run the trials again"
+        parts.append(f"\n### {worker}, {store}: `{shown}` ({note})\n")
+        parts += _rows(by_code[shown])
+        for code, older in by_code.items():
+            if code != shown:
+                bad = sum(not outcome.is_clean for outcome in older)
+                parts.append(f"\nEarlier code `{code}`: {len(older)} trials, {bad} of them not clean.")
+    return "\n".join(parts) + "\n"
+
+
+def _rows(outcomes: list[Outcome]) -> list[str]:
+    columns = ("fault", "trials", "trials that lost", "lost reports", "stale", "restored wrong", "hung")
+    columns += ("resumed after (median, max)", "longest stall")
+    rows = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
+    for fault in FAULTS:
+        theirs = [outcome for outcome in outcomes if outcome.fault == fault]
+        if not theirs:
+            continue
+        resumed = sorted(outcome.resumed_s for outcome in theirs)
+        rows.append(
+            f"| {fault} | {len(theirs)} | {sum(outcome.lost > 0 for outcome in theirs)} "
+            f"| {sum(outcome.lost for outcome in theirs)} | {sum(outcome.stale for outcome in theirs)} "
+            f"| {sum(outcome.restored_wrong for outcome in theirs)} "
+            f"| {sum(outcome.hung is not None for outcome in theirs)} "
+            f"| {resumed[len(resumed) // 2]:.1f} s, {resumed[-1]:.1f} s "
+            f"| {max(outcome.stall_s for outcome in theirs):.1f} s |"
         )
-    return events
+    return rows
 
 
-async def committed(settings: Settings) -> int:
-    """Events that the group has committed."""
-    async with admin_client(settings) as admin:
-        return sum((await group_offsets(admin, worker_group(settings))).values())
+def write_summary(results: Path, page: Path) -> None:
+    """Put the table into its page."""
+    text = page.read_text()
+    before, rest = text.split(TABLE_BEGINS, 1)
+    _, after = rest.split(TABLE_ENDS, 1)
+    page.write_text(before + TABLE_BEGINS + summary(read_results(results)) + TABLE_ENDS + after)
 
 
-async def until(trial: Trial, condition: Callable[[int], bool]) -> float:
-    """Wait for the group's commits; the moment."""
-    deadline = time.monotonic() + IDLE_SECONDS_MAX
-    async with admin_client(trial.settings) as admin:
-        while time.monotonic() < deadline:
-            trial.restart_the_ended()
-            if condition(sum((await group_offsets(admin, worker_group(trial.settings))).values())):
-                return time.monotonic()
-            await asyncio.sleep(0.05)
-    raise TimeoutError(f"no progress in {IDLE_SECONDS_MAX:g} s; logs in {trial.folder}")
-
-
-async def read_sessions(settings: Settings) -> dict[bytes, tuple[set[str], set[str]]]:
-    """By session: digests in any record, and in the last one."""
-    topic = SESSIONS.name(settings.kafka.topic_prefix)
-    found: dict[bytes, tuple[set[str], set[str]]] = {}
-    async with (
-        admin_client(settings) as admin,
-        plain_consumer(settings, max_partition_fetch_bytes=MESSAGE_BYTES_MAX) as consumer,
-    ):
-        sources = [source.name(settings.kafka.topic_prefix) for source in EVENT_TOPICS]
-        assert sum((await end_offsets(admin, consumer, sources)).values()) > 0
-        partitions = await partitions_of(admin, [topic])
-        ends = await end_offsets(admin, consumer, [topic])
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        while any([await consumer.position(tp) < ends[tp.topic, tp.partition] for tp in partitions]):
-            for records in (await consumer.getmany(timeout_ms=1000)).values():
-                for record in records:
-                    last = set(jsontext.decode(record.value or b"")["state"]["reports"])
-                    union, _ = found.get(record.key or b"", (set(), set()))
-                    found[record.key or b""] = union | last, last
-    return found
+def campaign(arguments: argparse.Namespace, broker: TrialBroker, base: Path) -> int:
+    """Trials until there are enough of each fault, round by round; 1 at the first of ours that is not clean."""
+    code = code_of(arguments.worker)
+    asked = (code, arguments.worker, arguments.store)
+    done: dict[str, set[int]] = defaultdict(set)
+    for outcome in read_results(arguments.results):
+        if (outcome.code, outcome.worker, outcome.store) == asked:
+            done[outcome.fault].add(outcome.seed)
+    count = 0
+    for seed in range(arguments.seed, arguments.seed + arguments.trials):
+        for fault in arguments.fault or FAULTS:
+            if seed in done[fault]:
+                continue
+            trial = Trial(
+                fault=fault,
+                seed=seed,
+                worker=arguments.worker,
+                store=arguments.store,
+                broker=broker,
+                folder=base / f"{fault}-{seed}",
+                sessions=arguments.sessions,
+            )
+            outcome = asyncio.run(run_trial(trial))
+            line = json.dumps(asdict(outcome))
+            print(line, flush=True)
+            with arguments.results.open("a") as results:
+                results.write(line + "\n")
+            count += 1
+            if not outcome.is_clean and arguments.worker != "stock":
+                print(f"stopped: everything is kept in {base}", file=sys.stderr)
+                return 1
+            if arguments.stop_at and time.strftime("%H:%M") >= arguments.stop_at:
+                print(f"{count} trials, then it was {arguments.stop_at}; run again to go on")
+                return 0
+    print(f"{count} trials now, {sum(map(len, done.values()))} before; code {code}")
+    return 0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=1, help="of each fault")
-    parser.add_argument("--fault", action="append", choices=sorted(FAULTS), help="only these")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sessions", type=int, default=5000)
+    parser.add_argument("--trials", type=int, default=1, help="of each fault, counting those done before")
+    parser.add_argument("--fault", action="append", choices=list(FAULTS), help="only these")
+    parser.add_argument("--seed", type=int, default=1, help="of the first trial")
+    parser.add_argument("--sessions", type=int, default=2000)
+    parser.add_argument("--worker", choices=["callweave", "stock"], default="callweave")
+    parser.add_argument("--store", choices=["rocksdb", "memory"], default="rocksdb")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--stop-at", metavar="HH:MM", help="begin no trial after this time of day")
+    parser.add_argument(
+        "--summary", action="store_true", help=f"write the table into {PAGE.relative_to(ROOT)}, and end"
+    )
     arguments = parser.parse_args()
+    if arguments.summary:
+        write_summary(arguments.results, PAGE)
+        return 0
     os.environ.pop("CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS", None)
     base = Path(tempfile.mkdtemp(prefix="callweave-chaos-"))
-    count = 0
-    with LocalBroker(base / "kafka", heap_mb=512) as broker:
-        for number in range(arguments.trials):
-            for fault in arguments.fault or FAULTS:
-                seed = arguments.seed + number
-                folder = base / f"{fault}-{seed}"
-                outcome = asyncio.run(run_trial(fault, seed, arguments.sessions, broker.bootstrap_servers, folder))
-                print(json.dumps(outcome), flush=True)
-                count += 1
-                if outcome["lost"] or outcome["stale"]:
-                    print(f"stopped: everything is kept in {base}", file=sys.stderr)
-                    return 1
-    print(f"{count} trials, nothing lost, nothing stale")
-    return 0
+    with TrialBroker(base / "kafka", heap_mb=512) as broker:
+        status = campaign(arguments, broker, base)
+    if status == 0:
+        shutil.rmtree(base, ignore_errors=True)
+    return status
 
 
 if __name__ == "__main__":
