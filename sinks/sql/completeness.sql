@@ -16,15 +16,28 @@ first_tracks AS (
     GROUP BY t.sdk_app_id, t.session_id
 ),
 
+-- What only the API told of recordings; few have any, so few rows are grouped.
+told AS (
+    SELECT
+        sdk_app_id,
+        session_id,
+        SUM(CASE WHEN received_at IS NOT NULL THEN 1 ELSE 0 END) AS recovered,
+        SUM(CASE WHEN absent_at IS NOT NULL THEN 1 ELSE 0 END) AS absent
+    FROM recordings
+    WHERE (received_at IS NOT NULL AND source = 'api') OR absent_at IS NOT NULL
+    GROUP BY sdk_app_id, session_id
+),
+
 placed AS (
     SELECT
         s.sdk_app_id,
-        s.session_id,
         s.has_cdr,
         s.source,
         s.recordings_expected,
         s.recordings_received,
         s.recordings_missing,
+        COALESCE(r.recovered, 0) AS recordings_recovered,
+        COALESCE(r.absent, 0) AS recordings_absent,
         s.loaded_at,
         DATE_TRUNC(
             'hour', COALESCE(s.ended_at, s.started_at, t.made_at, s.first_received_at) AT TIME ZONE 'UTC'
@@ -32,6 +45,7 @@ placed AS (
         DATE_TRUNC('hour', s.started_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS began
     FROM sessions AS s
     LEFT JOIN first_tracks AS t ON t.sdk_app_id = s.sdk_app_id AND t.session_id = s.session_id
+    LEFT JOIN told AS r ON r.sdk_app_id = s.sdk_app_id AND r.session_id = s.session_id
 ),
 
 -- Final hours without a gap between them are a run: the same distance between the hour and its place among them.
@@ -69,38 +83,14 @@ parts AS (
         0 AS unusable,
         recordings_expected AS expected,
         recordings_received AS received,
-        0 AS recovered,
-        0 AS absent,
+        recordings_recovered AS recovered,
+        recordings_absent AS absent,
         recordings_missing AS missing,
         CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS asked_at,
         CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS read_to,
         CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS final_since,
         loaded_at
     FROM placed
-    UNION ALL
-    SELECT
-        p.sdk_app_id,
-        p.hour,
-        p.began,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        CASE WHEN r.received_at IS NOT NULL THEN 1 ELSE 0 END,
-        CASE WHEN r.absent_at IS NOT NULL THEN 1 ELSE 0 END,
-        0,
-        NULL,
-        NULL,
-        NULL,
-        p.loaded_at
-    FROM recordings AS r
-    INNER JOIN placed AS p ON p.sdk_app_id = r.sdk_app_id AND p.session_id = r.session_id
-    WHERE (r.received_at IS NOT NULL AND r.source = 'api') OR r.absent_at IS NOT NULL
     UNION ALL
     SELECT
         sdk_app_id,
