@@ -1,13 +1,15 @@
-"""Which log a worker's state was built from: the cluster's id and the topic's, as Kafka gives them to each.
+"""Which log a worker's state, or a warehouse's offsets, are of: the ids that Kafka gives to clusters and topics.
 
 A topic that is deleted and made anew keeps its name and gets another id; offsets of the old one mean nothing in it.
 aiokafka speaks Metadata up to version 5, which knows no topic ids; version 12 is written out here.
 """
 
 import uuid
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any, ClassVar
 
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -25,13 +27,16 @@ from callweave.settings import Settings
 from schemas.topics import SESSIONS
 from streams.engine.state_dir import LogIdentity
 
+_ID_BITS = 63
+"""Of a topic's id, as the warehouse keeps it beside the offsets: in a signed 64-bit integer."""
+
 
 async def read_log_identity(settings: Settings) -> LogIdentity:
     """Ask the broker."""
     name = SESSIONS.name(settings.kafka.topic_prefix)
     async with admin_client(settings) as admin:
         try:
-            answer = await admin._send_request(_MetadataRequest(name))  # noqa: SLF001  (no public door for own requests)
+            answer = await _ask(admin, [name])
         except NotImplementedError:  # a broker before 2.8 has no topic ids
             cluster = await admin.describe_cluster()
             described = await admin.describe_topics([name])
@@ -40,6 +45,22 @@ async def read_log_identity(settings: Settings) -> LogIdentity:
     if error_code:
         raise for_code(error_code)(f"topic {name}")
     return LogIdentity(answer.cluster_id, name, str(topic_id), len(partitions))
+
+
+async def read_topic_ids(settings: Settings, topics: Sequence[str]) -> dict[str, int]:
+    """A number for each topic that another topic of the same name does not have; nothing where the broker has none."""
+    async with admin_client(settings) as admin:
+        try:
+            answer = await _ask(admin, topics)
+        except NotImplementedError:
+            return {}
+    return {
+        name: topic_id.int >> (128 - _ID_BITS) for error_code, name, topic_id, *_ in answer.topics if not error_code
+    }
+
+
+async def _ask(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> Any:
+    return await admin._send_request(_MetadataRequest(topics))  # noqa: SLF001  (no public door for own requests)
 
 
 class _Uuid:
@@ -119,9 +140,9 @@ class _MetadataRequestV12(RequestStruct):  # type: ignore[misc]
 class _MetadataRequest(Request[_MetadataRequestV12]):  # type: ignore[misc]
     API_KEY: ClassVar[int] = 3
 
-    def __init__(self, topic: str) -> None:
-        self._topic = topic
+    def __init__(self, topics: Sequence[str]) -> None:
+        self._topics = topics
 
     def build(self, request_struct_class: type[_MetadataRequestV12]) -> Any:
         nobody = uuid.UUID(int=0)
-        return request_struct_class([(nobody, self._topic, {})], False, False, {})
+        return request_struct_class([(nobody, topic, {}) for topic in self._topics], False, False, {})

@@ -1,7 +1,8 @@
 """The topics as the loader reads them: an aiokafka consumer without a group, on all partitions, from offsets of ours.
 
-The rule: the warehouse alone knows how far it is; nothing is committed to Kafka. A stored offset outside of the log is
-told loudly, and the partition is read from its beginning, because rows are idempotent by version.
+The rule: the warehouse alone knows how far it is; nothing is committed to Kafka. A stored offset outside of the log, or
+of another topic of the same name, is told loudly, and the partition is read from its beginning, because rows are
+idempotent by version.
 """
 
 import asyncio
@@ -22,6 +23,12 @@ from sinks.sink import LogPartition
 log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
+
+IDENTITY: Final = -1
+"""The partition number under which a topic's id stands among the offsets: it says which topic the others are of."""
+
+TopicIds = Callable[[], Awaitable[Mapping[str, int]]]
+"""Asks the broker for a number of each topic that another one of the same name does not have."""
 _RECORDS_AT_ONCE: Final = 1_000
 _ANSWER_SECONDS_MAX: Final = 10.0
 
@@ -44,6 +51,7 @@ class _Reading:
 
     consumer: AIOKafkaConsumer
     ends: dict[LogPartition, int] = field(default_factory=dict)
+    topic_ids: Mapping[str, int] = field(default_factory=dict)
     probed_at: float = 0.0
     counted_at: float = 0.0
 
@@ -58,6 +66,7 @@ class KafkaSource:
         limits: HaulLimits,
         *,
         count_reset: Callable[[], None],
+        topic_ids: TopicIds | None = None,
         may_lack: frozenset[str] = frozenset(),
     ) -> None:
         """`may_lack`: topics that are read once they exist."""
@@ -66,6 +75,7 @@ class KafkaSource:
         self._may_lack = may_lack
         self._limits = limits
         self._count_reset = count_reset
+        self._topic_ids = topic_ids
         self._reading: _Reading | None = None
 
     async def open(self, stored: Mapping[LogPartition, int]) -> None:
@@ -85,7 +95,8 @@ class KafkaSource:
         try:
             await _answered(consumer.start())
             partitions = await self._partitions(consumer)
-            await self._assign(reading, partitions, stored)
+            reading.topic_ids = await self._ids()
+            await self._assign(reading, partitions, self._of_these_topics(stored, reading.topic_ids))
         except BaseException:
             await self.close()
             raise
@@ -154,6 +165,9 @@ class KafkaSource:
         """Ask the broker now and then: a consumer hides that it is away, and does not see partitions that are added."""
         now = monotonic()
         if now - reading.counted_at >= self._limits.partitions_seconds:
+            ids = await self._ids()
+            if ids and ids != reading.topic_ids:
+                raise LogUnavailableError("a topic was made anew: it is opened again, and read from its beginning")
             partitions = await self._partitions(reading.consumer)
             if set(partitions) != reading.consumer.assignment():
                 log.info("partitions_changed", count=len(partitions))
@@ -197,7 +211,26 @@ class KafkaSource:
         }
         for partition, position in positions.items():
             reading.ends[partition] = max(reading.ends.get(partition, 0), position)
-        return positions
+        return positions | {LogPartition(topic, IDENTITY): number for topic, number in reading.topic_ids.items()}
+
+    async def _ids(self) -> Mapping[str, int]:
+        return {} if self._topic_ids is None else await _answered(self._topic_ids())
+
+    def _of_these_topics(self, stored: Mapping[LogPartition, int], ids: Mapping[str, int]) -> dict[LogPartition, int]:
+        """The stored offsets without those of topics that only had the names of these."""
+        kept = dict(stored)
+        for topic, topic_id in ids.items():
+            if stored.get(LogPartition(topic, IDENTITY), topic_id) == topic_id:
+                continue
+            kept = {partition: offset for partition, offset in kept.items() if partition.topic != topic}
+            self._count_reset()
+            log.error(
+                "stored_offsets_of_another_topic",
+                topic=topic,
+                meaning="the topic was deleted and made anew since they were stored",
+                action="reading it from its beginning; rows of older versions change nothing",
+            )
+        return kept
 
     def _tell_reset(self, partition: TopicPartition, offset: int, *, beginning: int, end: int) -> None:
         self._count_reset()

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import pyarrow as pa
 import structlog
@@ -26,7 +26,7 @@ from sinks.backoff import delays
 from sinks.halt import HaltError
 from sinks.intake import Intake, letter_about, prepare, take_in
 from sinks.kafka_outbox import KafkaOutbox
-from sinks.kafka_source import HaulLimits, KafkaSource
+from sinks.kafka_source import IDENTITY, HaulLimits, KafkaSource, TopicIds
 from sinks.log import Haul, LogUnavailableError, Outbox, Source, UndeliverableLetterError
 from sinks.metrics import TOPIC_LABELS, LoaderMetrics
 from sinks.rows import SessionRows
@@ -47,6 +47,8 @@ from sinks.status import FreshnessWindow, LoaderStatus, PartitionStatus
 log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
+
+LOADED_TOPICS: Final = (SESSIONS, DEAD_LETTERS, RECONCILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +124,26 @@ class Loader:
         settings: LoaderSettings = LoaderSettings(),
         *,
         registry: CollectorRegistry,
+        topic_ids: TopicIds | None = None,
     ) -> Self:
-        """A loader of the topics with this prefix; `kafka` holds the arguments of every aiokafka client."""
+        """A loader of the topics with this prefix; `kafka` holds the arguments of every aiokafka client.
+
+        Without `topic_ids`, a topic that was made anew is noticed only where it is shorter than the one before.
+        """
         metrics = LoaderMetrics(registry)
-        topics = (SESSIONS.name(topic_prefix), DEAD_LETTERS.name(topic_prefix), RECONCILE.name(topic_prefix))
+        topics = tuple(topic.name(topic_prefix) for topic in LOADED_TOPICS)
         return cls(
             sink,
-            # An older deployment has no topic of hours: nothing waits for it.
-            KafkaSource(kafka, topics, settings.limits, count_reset=metrics.resets.inc, may_lack=frozenset(topics[2:])),
-            KafkaOutbox(kafka, topics[1]),
+            KafkaSource(
+                kafka,
+                topics,
+                settings.limits,
+                count_reset=metrics.resets.inc,
+                topic_ids=topic_ids,
+                # An older deployment has no topic of hours: nothing waits for it.
+                may_lack=frozenset({RECONCILE.name(topic_prefix)}),
+            ),
+            KafkaOutbox(kafka, DEAD_LETTERS.name(topic_prefix)),
             topic_prefix=topic_prefix,
             settings=settings,
             metrics=metrics,
@@ -176,6 +189,7 @@ class Loader:
         return tuple(
             PartitionStatus(partition, self._stored.get(partition, 0), ends.get(partition))
             for partition in sorted({*self._known, *ends})
+            if partition.partition != IDENTITY
         )
 
     async def _turn(self, stop: asyncio.Event) -> None:

@@ -1,6 +1,7 @@
 """The loader's process."""
 
 import asyncio
+from functools import partial
 
 import structlog
 import uvloop
@@ -10,12 +11,13 @@ from callweave.accounts import api_accounts
 from callweave.completeness_metrics import CompletenessMetrics, keep_showing
 from callweave.kafka import client_options
 from callweave.loader_door import loader_routes
+from callweave.log_identity import read_topic_ids
 from callweave.roles.hosting import hosted, set_when_told, utc_now
 from callweave.runtime import new_token
 from callweave.settings import Settings
 from callweave.stall import StallWatch, watch_loader
 from sinks.halt import HaltError
-from sinks.loader import Loader, LoaderSettings
+from sinks.loader import LOADED_TOPICS, Loader, LoaderSettings
 from sinks.sink import Sink
 from sinks.warehouse import open_sink
 from streams.engine.halt import ExitStatus
@@ -39,7 +41,15 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         snapshot_file=settings.snapshot_file,
         snapshot_seconds=settings.warehouse.snapshot_seconds,
     )
-    loader = Loader.over_kafka(client_options(settings), settings.kafka.topic_prefix, sink, options, registry=REGISTRY)
+    prefix = settings.kafka.topic_prefix
+    loader = Loader.over_kafka(
+        client_options(settings),
+        prefix,
+        sink,
+        options,
+        registry=REGISTRY,
+        topic_ids=partial(read_topic_ids, settings, [topic.name(prefix) for topic in LOADED_TOPICS]),
+    )
     token = new_token()
     routes = loader_routes(sink, loader, token)
     stop = asyncio.Event()

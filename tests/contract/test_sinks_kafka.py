@@ -92,19 +92,37 @@ async def test_partitions_that_are_added_are_read(log: Log, tmp_path: Path) -> N
     assert rows(tmp_path, "SELECT session_id FROM sessions ORDER BY 1") == [("new",), ("old",)]
 
 
-async def test_a_topic_made_anew_is_read_from_its_beginning(log: Log, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [1, 5, 8], ids=["shorter", "as long", "longer"])
+async def test_a_topic_made_anew_is_read_from_its_beginning(log: Log, tmp_path: Path, count: int) -> None:
     await log.create((log.sessions, 1), (log.letters, 1))
     await log.send(log.sessions, [session_record(a_session(f"s-{number}")) for number in range(5)])
     async with loading(log, tmp_path) as loader:
         await until(lambda: loaded(loader, log, {0: 5}))
+    await _make_anew(log, count)
+    async with loading(log, tmp_path) as loader:
+        await until(lambda: loaded(loader, log, {0: count}) and loader.status().sessions_applied == count)
+
+    assert rows(tmp_path, "SELECT count(*) FROM sessions") == [(5 + count,)]
+    assert rows(
+        tmp_path, f"SELECT next_offset FROM callweave_offsets WHERE topic = '{log.sessions}' AND \"partition\" >= 0"
+    ) == [(count,)]
+
+
+async def test_a_topic_made_anew_while_the_loader_runs_is_read_from_its_beginning(log: Log, tmp_path: Path) -> None:
+    await log.create((log.sessions, 1), (log.letters, 1))
+    await log.send(log.sessions, [session_record(a_session(f"s-{number}")) for number in range(5)])
+    async with loading(log, tmp_path) as loader:
+        await until(lambda: loaded(loader, log, {0: 5}))
+        await _make_anew(log, 8)
+        await until(lambda: loaded(loader, log, {0: 8}) and loader.status().sessions_applied == 13)
+
+    assert rows(tmp_path, "SELECT count(*) FROM sessions") == [(13,)]
+
+
+async def _make_anew(log: Log, count: int) -> None:
     await log.delete(log.sessions)
     await log.create((log.sessions, 1))
-    await log.send(log.sessions, [session_record(a_session("after"))])
-    async with loading(log, tmp_path) as loader:
-        await until(lambda: loaded(loader, log, {0: 1}))
-
-    assert rows(tmp_path, "SELECT count(*) FROM sessions") == [(6,)]
-    assert rows(tmp_path, f"SELECT next_offset FROM callweave_offsets WHERE topic = '{log.sessions}'") == [(1,)]
+    await log.send(log.sessions, [session_record(a_session(f"after-{number}")) for number in range(count)])
 
 
 async def test_a_topic_that_is_not_there_is_waited_for(log: Log, tmp_path: Path) -> None:

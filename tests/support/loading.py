@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import for_code
 from prometheus_client import CollectorRegistry
 
+from callweave.log_identity import read_topic_ids
+from callweave.settings import KafkaSettings, Settings
 from schemas.topics import DEAD_LETTERS, MESSAGE_BYTES_MAX, SESSIONS
 from sinks.kafka_source import HaulLimits
 from sinks.loader import Loader, LoaderSettings
@@ -76,7 +79,9 @@ class Log:
 
 def a_loader(log: Log, data_dir: Path, url: str = DUCKDB, settings: LoaderSettings = SETTINGS) -> Loader:
     sink = open_sink(url, data_dir=data_dir, recording_deadline_seconds=3600)
-    return Loader.over_kafka(log.options, log.prefix, sink, settings, registry=CollectorRegistry())
+    kafka = KafkaSettings(bootstrap_servers=log.options["bootstrap_servers"], topic_prefix=log.prefix)
+    topic_ids = partial(read_topic_ids, Settings.model_construct(kafka=kafka), [log.sessions, log.letters])
+    return Loader.over_kafka(log.options, log.prefix, sink, settings, registry=CollectorRegistry(), topic_ids=topic_ids)
 
 
 @asynccontextmanager
