@@ -648,7 +648,7 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 def test_of_an_hours_readings_the_one_asked_for_last_counts(warehouse: Warehouse) -> None:
     first, second = an_hour(NINE, row_count=1, is_final=False, asked_at=TEN), an_hour(NINE, row_count=2)
-    for windows in ((first,), (second,), (first,), (second, first)):
+    for windows in ((first,), (second, first), (second,), (first,)):
         warehouse.ask(*windows)
 
     assert warehouse.rows("SELECT window_start, row_count, is_final FROM reconcile_windows") == [(NINE, 2, True)]
