@@ -83,7 +83,7 @@ def reader(program: Program, endpoint: str, **more: str) -> Program:
 def test_what_pushes_lost_is_there_after_reconcile_was_killed_five_times(
     tmp_path: Path, kafka: str, topic_prefix: str
 ) -> None:
-    pipeline = Program(tmp_path / "data", kafka, topic_prefix)
+    pipeline = Program(tmp_path / "data", kafka, topic_prefix, {"COMPLETENESS__METRICS_SECONDS": "2"})
     ledger = tmp_path / "ledger.jsonl"
     faults = [f"--fault={name}={rate}" for name, rate in LOST.items()]
 
@@ -126,6 +126,9 @@ def test_what_pushes_lost_is_there_after_reconcile_was_killed_five_times(
             one = program.sql("select sdk_app_id, session_id from sessions where source = 'api' limit 1")[0]
             published = json.loads(program.run("reconcile", f"--session={one['session_id']}", "--json").stdout)
             assert published["events"] == {str(one["sdk_app_id"]): published["events"][str(one["sdk_app_id"])]}
+            shown = program.run("session", str(one["sdk_app_id"]), one["session_id"], "--ask-api").stdout
+            assert "API: never pushed, all of it is the API's" in shown
+            eventually(lambda: 'callweave_completeness_share{span="last_24h"} 1.0' in metrics_of(program, "loader"))
 
 
 LAST_TWO_DAYS = ("--from=48h", "--by=hour")
@@ -135,6 +138,12 @@ def completeness_of(program: Program, *arguments: str, expect: int = 0) -> dict[
     """What `callweave completeness` says."""
     document: dict[str, Any] = json.loads(program.run("completeness", *arguments, "--json", expect=expect).stdout)
     return document
+
+
+def metrics_of(program: Program, role: str) -> str:
+    """What a role's admin port tells."""
+    with _direct.open(f"{program.roles()[role]['admin_url']}/metrics", timeout=10) as response:
+        return str(response.read().decode())
 
 
 def kill_on_the_way(program: Program, endpoint: str) -> None:
