@@ -53,7 +53,7 @@ async def _end(stage: Stage, planned: Strike, number: signal.Signals) -> str:
             else:
                 await asyncio.to_thread(stage.broker.stop)
             await asyncio.sleep(planned.seconds)
-            await asyncio.to_thread(stage.broker.start)
+            await asyncio.to_thread(stage.broker.come_back)
         case "postgres":
             assert stage.postgres is not None
             kill_postgres(stage.postgres)
