@@ -96,7 +96,9 @@ async def test_an_hour_is_noted_only_after_all_that_it_held(ledger: Path) -> Non
 async def test_rows_that_are_of_no_use_are_letters_and_counted_in_their_hour(
     ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    useless = {(session.sdk_app_id, session.session_id) for session in SESSIONS[::40]}
+    # One that starts on the hour is a row of two windows.
+    inside = [session for session in SESSIONS if session.calls[0].started % 3600]
+    useless = {(session.sdk_app_id, session.session_id) for session in inside[::40]}
 
     def without_an_id(session: Session, *arguments: Any, **more: Any) -> dict[str, Any]:
         row = tel_cdr(session, *arguments, **more)
