@@ -216,6 +216,13 @@ class ReconcileSettings(Group):
     back_fill_days: int = Field(default=3, ge=0, le=180)
 
 
+class CompletenessSettings(Group):
+    """How complete is complete enough, and how often metrics tell of it."""
+
+    share_min: float = Field(default=0.99, ge=0, le=1)
+    metrics_seconds: float = Field(default=300.0, ge=0)
+
+
 class DeadLettersSettings(Group):
     """When worker and loader stop instead of writing letters about everything (`schemas.breaker`)."""
 
@@ -265,6 +272,7 @@ class Settings(BaseSettings):
     warehouse: WarehouseSettings = WarehouseSettings()
     api: ApiSettings = ApiSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
+    completeness: CompletenessSettings = CompletenessSettings()
     dead_letters: DeadLettersSettings = DeadLettersSettings()
     admin: AdminSettings = AdminSettings()
     broker: BrokerSettings = BrokerSettings()

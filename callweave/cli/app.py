@@ -8,7 +8,17 @@ from aiokafka.errors import KafkaError
 
 from callweave import __version__
 from callweave.broker.jars import BrokerUnavailable
-from callweave.cli import contracts, letters, looking, operating, reconciling, running, simulating_api, trying
+from callweave.cli import (
+    completing,
+    contracts,
+    letters,
+    looking,
+    operating,
+    reconciling,
+    running,
+    simulating_api,
+    trying,
+)
 from callweave.cli.common import MISUSED, WRONG, say
 from callweave.settings import MisconfiguredError
 from callweave.simulator.faults import FaultError
@@ -29,6 +39,7 @@ reconciling.register(app)
 operating.register(app)
 letters.register(app)
 looking.register(app)
+completing.register(app)
 trying.register(app)
 simulating_api.register(app)
 contracts.register(app)
