@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 import duckdb
 import pyarrow as pa
 
-from schemas.columns import DEAD_LETTERS, SESSION_TABLES, SESSIONS
+from schemas.columns import DEAD_LETTERS, RECONCILE_WINDOWS, SESSION_TABLES, SESSIONS
 from sinks import ddl
 from sinks.ddl import META, OFFSETS, names, quoted
 from sinks.letters import letter_table
@@ -32,6 +32,7 @@ from sinks.sink import (
     Written,
     utc_now,
 )
+from sinks.windows import WINDOWS_GONE, window_table, windows_new
 
 _WINNERS: Final = """
 CREATE OR REPLACE TEMP TABLE winners AS
@@ -161,6 +162,7 @@ class DuckDbTables(ABC):
             now = self._commit_time(writer)
             applied = _replace_sessions(writer, batch.sessions, now)
             _count_letters(writer, batch)
+            _replace_windows(writer, batch, now)
             _move_offsets(writer, batch, now)
         return Written(applied, len(batch.sessions) - len(applied), len(batch.letters))
 
@@ -223,6 +225,8 @@ def _staged(writer: duckdb.DuckDBPyConnection, batch: Batch) -> Iterator[None]:
     tables = dict(batch.sessions.tables)
     if batch.letters:
         tables[DEAD_LETTERS.name] = letter_table(batch.letters)
+    if batch.windows:
+        tables[RECONCILE_WINDOWS.name] = window_table(batch.windows)
     if batch.offsets:
         tables["offsets"] = pa.table(
             {
@@ -268,6 +272,12 @@ def _count_letters(writer: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     if batch.letters:
         writer.execute(ddl.LETTERS_KNOWN)
         writer.execute(ddl.letters_new())
+
+
+def _replace_windows(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> None:
+    if batch.windows:
+        writer.execute(WINDOWS_GONE)
+        writer.execute(windows_new("?"), [now])
 
 
 def _move_offsets(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> None:

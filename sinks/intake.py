@@ -10,11 +10,13 @@ from datetime import datetime
 from typing import Final
 
 from schemas.dead_letter import DeadLetter, NotALetterError, Reason, ReplayOutcome, Stage, decode_letter
+from schemas.reconcile import HourRecord
 from schemas.topics import MESSAGE_BYTES_MAX
 from sinks.halt import HaltError
 from sinks.letters import LetterRow, sighting, tally
 from sinks.log import Record
 from sinks.rows import Document, NotADocumentError, SessionKey, SessionRows, key_in, lay_out, read_document
+from sinks.windows import NotAWindowError, latest, read_window
 
 RAW_BYTES_MAX: Final = MESSAGE_BYTES_MAX // 4 * 3 - 64 * 1024
 """Of a letter: base64 makes 4 bytes of 3, and a letter must fit into a message. What exceeds it is cut, and counted."""
@@ -22,7 +24,7 @@ RAW_BYTES_MAX: Final = MESSAGE_BYTES_MAX // 4 * 3 - 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """Why a record of the sessions topic cannot be loaded."""
+    """Why a record of the sessions topic, or of the hours of the API, cannot be loaded."""
 
     reason: Reason
     detail: str
@@ -36,6 +38,7 @@ class Intake:
     documents: Mapping[int, Document]
     unusable: Mapping[int, Unusable]
     sightings: Mapping[int, LetterRow]
+    windows: Sequence[HourRecord] = ()
     retried: frozenset[int] = frozenset()
     """Positions of letters that ask for another try at their document (`DeadLetter.asks_the_loader`)."""
 
@@ -56,7 +59,7 @@ class Intake:
         return replace(self, documents=kept, unusable={**self.unusable, **out})
 
     def verdicts(self) -> list[bool]:
-        """Of the session documents in order: whether they are unusable. Those that are tried again say nothing new."""
+        """Of documents, and hours that are none, in order: whether they are unusable. New tries say nothing new."""
         return [position in self.unusable for position in sorted({*self.documents, *self.unusable} - self.retried)]
 
     def letters_due(self) -> list[int]:
@@ -77,11 +80,12 @@ class Intake:
         return ReplayOutcome.FAILED_AGAIN.because(f"{unusable.reason}: {unusable.detail}")
 
 
-def take_in(records: Sequence[Record], *, letters_topic: str) -> Intake:
+def take_in(records: Sequence[Record], *, letters_topic: str, windows_topic: str | None = None) -> Intake:
     """Read a haul. A record of the dead-letter topic that is no letter halts: no letter can be written about it."""
     documents: dict[int, Document] = {}
     unusable: dict[int, Unusable] = {}
     sightings: dict[int, LetterRow] = {}
+    windows: list[HourRecord] = []
     retried: set[int] = set()
     for position, record in enumerate(records):
         if record.value is None:
@@ -94,11 +98,13 @@ def take_in(records: Sequence[Record], *, letters_topic: str) -> Intake:
         try:
             if position in retried:
                 documents[position] = document_of(sightings[position].letter)
+            elif record.partition.topic == windows_topic:
+                windows.append(read_window(record.key, record.value))
             else:
                 documents[position] = read_document(record.key, record.value)
-        except NotADocumentError as exc:
+        except (NotADocumentError, NotAWindowError) as exc:
             unusable[position] = Unusable(Reason.SCHEMA_VIOLATION, str(exc))
-    return Intake(records, documents, unusable, sightings, frozenset(retried))
+    return Intake(records, documents, unusable, sightings, latest(windows), frozenset(retried))
 
 
 def document_of(letter: DeadLetter) -> Document:

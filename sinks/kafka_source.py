@@ -67,9 +67,12 @@ class KafkaSource:
         *,
         count_reset: Callable[[], None],
         topic_ids: TopicIds | None = None,
+        may_lack: frozenset[str] = frozenset(),
     ) -> None:
+        """`may_lack`: topics that are read once they exist."""
         self._kafka = kafka
         self._topics = topics
+        self._may_lack = may_lack
         self._limits = limits
         self._count_reset = count_reset
         self._topic_ids = topic_ids
@@ -135,6 +138,8 @@ class KafkaSource:
         for topic in self._topics:
             numbers = cluster.partitions_for_topic(topic)
             if not numbers:
+                if topic in self._may_lack:
+                    continue
                 raise LogUnavailableError(f"the topic {topic} does not exist: run `callweave topics apply`")
             found += [TopicPartition(topic, number) for number in sorted(numbers)]
         return found

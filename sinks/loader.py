@@ -5,6 +5,7 @@ be loaded is a dead letter that Kafka acknowledged before the offsets move; ever
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from schemas.breaker import Breaker, BreakerLimits
 from schemas.dead_letter import Reason
-from schemas.topics import DEAD_LETTERS, SESSIONS
+from schemas.topics import DEAD_LETTERS, RECONCILE, SESSIONS
 from sinks.backoff import delays
 from sinks.halt import HaltError
 from sinks.intake import Intake, letter_about, prepare, take_in
@@ -47,7 +48,7 @@ log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
 
-LOADED_TOPICS: Final = (SESSIONS, DEAD_LETTERS)
+LOADED_TOPICS: Final = (SESSIONS, DEAD_LETTERS, RECONCILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ class Loader:
         self._source = source
         self._outbox = outbox
         self._letters_topic = DEAD_LETTERS.name(topic_prefix)
+        self._windows_topic = RECONCILE.name(topic_prefix)
+        self._labels = {self._letters_topic: DEAD_LETTERS.suffix, self._windows_topic: RECONCILE.suffix}
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -131,7 +134,15 @@ class Loader:
         topics = tuple(topic.name(topic_prefix) for topic in LOADED_TOPICS)
         return cls(
             sink,
-            KafkaSource(kafka, topics, settings.limits, count_reset=metrics.resets.inc, topic_ids=topic_ids),
+            KafkaSource(
+                kafka,
+                topics,
+                settings.limits,
+                count_reset=metrics.resets.inc,
+                topic_ids=topic_ids,
+                # An older deployment has no topic of hours: nothing waits for it.
+                may_lack=frozenset({RECONCILE.name(topic_prefix)}),
+            ),
             KafkaOutbox(kafka, DEAD_LETTERS.name(topic_prefix)),
             topic_prefix=topic_prefix,
             settings=settings,
@@ -212,7 +223,8 @@ class Loader:
 
     async def _land(self, haul: Haul, moved: dict[LogPartition, int], stop: asyncio.Event) -> None:
         """Write a haul. Taking out what cannot be loaded may take several rounds; each first publishes its letters."""
-        intake = await self._in_thread(partial(take_in, haul.records, letters_topic=self._letters_topic))
+        read = partial(take_in, letters_topic=self._letters_topic, windows_topic=self._windows_topic)
+        intake = await self._in_thread(partial(read, haul.records))
         published: set[int] = set()
         while True:
             intake, rows = await self._in_thread(partial(prepare, intake))
@@ -222,7 +234,7 @@ class Loader:
                 raise HaltError(breaker.tripped)
             await self._publish_letters(intake, published, stop)
             expected = {partition: self._stored.get(partition) for partition in moved}
-            batch = Batch(rows, intake.letters(), moved, expected)
+            batch = Batch(rows, intake.letters(), moved, expected, intake.windows)
             try:
                 written = await self._patiently(partial(self._write, batch), stop)
             except RowsRejectedError as exc:
@@ -330,19 +342,20 @@ class Loader:
         metrics.sessions_applied.inc(len(written.applied))
         metrics.sessions_stale.inc(written.stale_count)
         metrics.letters_loaded.inc(written.letter_count)
-        letters = sum(record.partition.topic == self._letters_topic for record in haul.records)
-        metrics.records_read[DEAD_LETTERS.suffix].inc(letters)
-        metrics.records_read[SESSIONS.suffix].inc(len(haul.records) - letters)
+        for topic, count in Counter(record.partition.topic for record in haul.records).items():
+            metrics.records_read[self._label(topic)].inc(count)
         fresh = _freshness_seconds(rows, written, now)
         self._freshness.add(fresh)
         for seconds in fresh:
             metrics.freshness.observe(seconds)
 
+    def _label(self, topic: str) -> str:
+        return self._labels.get(topic, SESSIONS.suffix)
+
     def _observe_lag(self) -> None:
         lag = dict.fromkeys(TOPIC_LABELS, 0)
         for partition in self._partitions():
-            is_letters = partition.partition.topic == self._letters_topic
-            lag[DEAD_LETTERS.suffix if is_letters else SESSIONS.suffix] += partition.lag
+            lag[self._label(partition.partition.topic)] += partition.lag
         for label, count in lag.items():
             self._metrics.lag[label].set(count)
 

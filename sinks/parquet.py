@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.columns import DEAD_LETTERS, SESSION_TABLES, SESSIONS, ColumnType
+from schemas.columns import DEAD_LETTERS, RECONCILE_WINDOWS, SESSION_TABLES, SESSIONS, ColumnType
 from schemas.topics import SESSIONS as SESSIONS_TOPIC
 from sinks import ddl
 from sinks.ddl import META, OFFSETS, Catalogue, Dialect, names
@@ -30,8 +30,10 @@ from sinks.parquet_files import (
     COMMITS_FOLDER,
     LETTERS_FOLDER,
     SESSIONS_FOLDER,
+    WINDOWS_FOLDER,
     hour_of,
     numbered,
+    numbered_files,
     publish_file,
     session_files,
     sessions_folder,
@@ -48,7 +50,7 @@ from sinks.parquet_query import (
     files_of,
     highest,
 )
-from sinks.parquet_rows import LETTERS_SCHEMA, SESSIONS_SCHEMA, nested
+from sinks.parquet_rows import LETTERS_SCHEMA, SESSIONS_SCHEMA, WINDOWS_SCHEMA, nested, windows_read
 from sinks.rows import SessionRows
 from sinks.sink import (
     NOTHING_NEW,
@@ -75,6 +77,7 @@ _LAYOUT: Final = "_layout"
 _LAYOUTS: Final = (
     (SESSIONS_FOLDER, SESSIONS_SCHEMA),
     (LETTERS_FOLDER, LETTERS_SCHEMA),
+    (WINDOWS_FOLDER, WINDOWS_SCHEMA),
     (COMMITS_FOLDER, LETTERS_SCHEMA),
 )
 _INDEX: Final = "CREATE OR REPLACE TABLE known (sdk_app_id BIGINT, session_id VARCHAR, version BIGINT, digest VARCHAR)"
@@ -162,7 +165,7 @@ class ParquetSink:
         """Remove what was never committed: its records are read again."""
         for file in unfinished_files(self._root):
             file.unlink(missing_ok=True)
-        for stored in session_files(self._root):
+        for stored in (*session_files(self._root), *numbered_files(self._root / WINDOWS_FOLDER)):
             if stored.last > self._commit.number:
                 stored.path.unlink(missing_ok=True)
 
@@ -216,8 +219,9 @@ class ParquetSink:
                 if child.name in found[SESSIONS.name]:
                     rows = child_rows(child, sessions)
                     found[child.name] = self._described(f"SELECT {names(PARENT_KEY)}, child.* FROM ({rows})")  # noqa: S608
-        if any((self._root / LETTERS_FOLDER).glob("*.parquet")):
-            found[DEAD_LETTERS.name] = self._described(f"SELECT * FROM {files_of(self._root, LETTERS_FOLDER)}")  # noqa: S608
+        for folder, table in ((LETTERS_FOLDER, DEAD_LETTERS), (WINDOWS_FOLDER, RECONCILE_WINDOWS)):
+            if any((self._root / folder).glob("*.parquet")):
+                found[table.name] = self._described(f"SELECT * FROM {files_of(self._root, folder)}")  # noqa: S608
         return found
 
     def _described(self, select: str) -> dict[str, str]:
@@ -239,7 +243,10 @@ class ParquetSink:
         index.register("batch", keys)
         winners = [position for (position,) in index.execute(_WINNERS).fetchall()]
         self._publish_sessions(batch, winners, commit.number, now)
-        if winners or batch.letters or batch.offsets:
+        if batch.windows:
+            rows = _writer(windows_read(batch.windows, now))
+            publish_file(self._root / WINDOWS_FOLDER, numbered(commit.number, commit.number), rows, with_digest=False)
+        if winners or batch.letters or batch.offsets or batch.windows:
             publish_commit(self._root, commit, batch.letters)
         if winners:
             index.register("won", keys.take(winners))

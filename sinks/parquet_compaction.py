@@ -4,7 +4,7 @@ The rule: a merged file appears beside what it replaces, and that goes only when
 keep of each session the highest version, wherever it lies, so they see the same rows before, meanwhile and after.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +16,8 @@ import duckdb
 from sinks.ddl import literal
 from sinks.parquet_files import (
     LETTERS_FOLDER,
+    SESSIONS_FOLDER,
+    WINDOWS_FOLDER,
     StoredFile,
     hour_of,
     numbered,
@@ -25,7 +27,7 @@ from sinks.parquet_files import (
     session_files,
     sessions_folder,
 )
-from sinks.parquet_query import highest
+from sinks.parquet_query import highest, latest_asked
 from sinks.sink import Compaction
 
 REPLACED_KEPT_SECONDS: Final = 900.0
@@ -33,7 +35,14 @@ REPLACED_KEPT_SECONDS: Final = 900.0
 BYTES_AT_ONCE: Final = 64 * 1024 * 1024
 """What one merging reads at most; a file of half of it is left alone."""
 _BYTES_A_CALL: Final = 4 * BYTES_AT_ONCE
-_LETTER_FILES_MIN: Final = 50
+_FLAT: Final = (LETTERS_FOLDER, WINDOWS_FOLDER)
+_FLAT_FILES_MIN: Final = 50
+_KEPT: Final[Mapping[str, Callable[[str], str]]] = {
+    SESSIONS_FOLDER: highest,
+    WINDOWS_FOLDER: latest_asked,
+    LETTERS_FOLDER: lambda source: f"SELECT * FROM {source}",  # noqa: S608 - names of our own
+}
+"""What readers would keep of a few files' rows. Of letters all: they are counted."""
 _HOUR_IS_OVER_AFTER: Final = timedelta(minutes=1)
 
 
@@ -61,12 +70,12 @@ def compact(
 
 def _remove_replaced(root: Path, kept_seconds: float) -> int:
     removed = 0
-    for files in (session_files(root), numbered_files(root / LETTERS_FOLDER)):
+    for files in (session_files(root), *(numbered_files(root / folder) for folder in _FLAT)):
         for file, by in replaced_files(files).items():
             if time() - by.path.stat().st_mtime >= kept_seconds:
                 file.path.unlink(missing_ok=True)
                 removed += 1
-    for folder in (root / "sessions").glob("sdk_app_id=*/hour=*"):
+    for folder in (root / SESSIONS_FOLDER).glob("sdk_app_id=*/hour=*"):
         if not any(folder.iterdir()):
             folder.rmdir()
     return removed
@@ -84,9 +93,10 @@ def _due(root: Path, now: datetime) -> Iterator[list[StoredFile]]:
 
     for _, group in groupby(sorted(over, key=lambda file: (*target(file), file.first)), key=target):
         yield from _runs(group)
-    letters = _live(numbered_files(root / LETTERS_FOLDER))[:-1]  # not the last: its commit may be the latest
-    if len(letters) >= _LETTER_FILES_MIN:
-        yield from _runs(letters)
+    for folder in _FLAT:
+        rows = _live(numbered_files(root / folder))[:-1]  # not the last: the latest commit may be a file of letters
+        if len(rows) >= _FLAT_FILES_MIN:
+            yield from _runs(rows)
 
 
 def _live(files: list[StoredFile]) -> list[StoredFile]:
@@ -115,14 +125,14 @@ def _merge(database: duckdb.DuckDBPyConnection, root: Path, group: list[StoredFi
     paths = ", ".join(literal(str(file.path)) for file in group)
     source = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
     prefix = numbered(min(file.first for file in group), max(file.last for file in group))
-    is_letters = group[0].group == LETTERS_FOLDER
-    select = f"SELECT * FROM {source}" if is_letters else highest(source)  # noqa: S608 - names of our own
+    folder = group[0].group if group[0].group in _FLAT else SESSIONS_FOLDER
+    select = _KEPT[folder](source)
 
     def write(path: Path) -> None:
         database.execute(f"COPY ({select}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)")
 
-    if is_letters:
-        publish_file(root / LETTERS_FOLDER, f"{prefix}_merged", write, with_digest=False)
+    if folder in _FLAT:
+        publish_file(root / folder, f"{prefix}_merged", write, with_digest=False)
     else:
         period = group[0].period
         if period[:10] < hour_of(now - _HOUR_IS_OVER_AFTER)[:10]:

@@ -17,6 +17,7 @@ from typing import Final
 
 SESSIONS_FOLDER: Final = "sessions"
 LETTERS_FOLDER: Final = "dead_letters"
+WINDOWS_FOLDER: Final = "reconcile_windows"
 COMMITS_FOLDER: Final = "commits"
 UNFINISHED: Final = ".unfinished"
 """Ends the name of a file that is being written: nobody reads those."""
@@ -71,7 +72,7 @@ def session_files(root: Path) -> list[StoredFile]:
 
 
 def numbered_files(folder: Path) -> list[StoredFile]:
-    """Files of letters, or of commits, by commit."""
+    """Files of letters, of hours of the API, or of commits, by commit."""
     found = [
         StoredFile(path, folder.name, "", int(match["first"]), int(match["last"]))
         for path in folder.glob("*.parquet")

@@ -11,11 +11,11 @@ from typing import Final
 
 import duckdb
 
-from schemas.columns import CHILDREN, DEAD_LETTERS, SESSIONS, Column, ColumnType, Table
+from schemas.columns import CHILDREN, DEAD_LETTERS, RECONCILE_WINDOWS, SESSIONS, Column, ColumnType, Table
 from sinks import ddl
 from sinks.ddl import literal, names, quoted
 from sinks.duckdb_query import CONFIG, run_query
-from sinks.parquet_files import COMMITS_FOLDER, LETTERS_FOLDER, SESSIONS_FOLDER, readable_sessions
+from sinks.parquet_files import COMMITS_FOLDER, LETTERS_FOLDER, SESSIONS_FOLDER, WINDOWS_FOLDER, readable_sessions
 from sinks.sink import QueryLimits, QueryResult, SinkUnavailableError
 
 CURRENT_SQL: Final = "current.sql"
@@ -141,6 +141,14 @@ def highest(source: str) -> str:
     )
 
 
+def latest_asked(source: str) -> str:
+    """SELECT of each hour's reading that was asked for last."""
+    return (
+        f"SELECT * FROM {source} QUALIFY row_number() OVER "  # noqa: S608 - names of our own
+        "(PARTITION BY sdk_app_id, window_start ORDER BY asked_at DESC, loaded_at DESC) = 1"
+    )
+
+
 def child_rows(child: Table, source: str) -> str:
     """SELECT of the rows that lie as a list in their sessions' rows."""
     return f"SELECT {names(PARENT_KEY)}, unnest({quoted(child.name)}) AS child FROM {source}"  # noqa: S608
@@ -163,6 +171,8 @@ def _views(root: Path) -> Iterator[tuple[str, str]]:
         own = [column for column in child.columns if column.name not in PARENT_KEY]
         columns = ", ".join([names(PARENT_KEY), *(_read(column, "child.") for column in own)])
         yield child.name, f"SELECT {columns} FROM ({child_rows(child, 'callweave_current')})"  # noqa: S608
+    windows = ", ".join(_read(column, "") for column in RECONCILE_WINDOWS.columns)
+    yield RECONCILE_WINDOWS.name, f"SELECT {windows} FROM ({latest_asked(files_of(root, WINDOWS_FOLDER))})"  # noqa: S608
     letters = ", ".join(_read(column, "t." if column.name in _COUNTED else "r.") for column in DEAD_LETTERS.columns)
     yield DEAD_LETTERS.name, _LETTERS.format(files=files_of(root, LETTERS_FOLDER), columns=letters)
 

@@ -6,10 +6,12 @@ from typing import Final
 
 import pyarrow as pa
 
-from schemas.columns import CHILDREN, DEAD_LETTERS, SESSIONS, ColumnType, Table
+from schemas.columns import CHILDREN, DEAD_LETTERS, RECONCILE_WINDOWS, SESSIONS, ColumnType, Table
+from schemas.reconcile import HourRecord
 from sinks.letters import LetterRow, letter_table
 from sinks.parquet_query import COMMIT_NUMBER, PARENT_KEY
 from sinks.rows import ARROW_TYPES, STAMPED, SessionRows
+from sinks.windows import window_table
 
 
 def _fields(table: Table, *, without: Sequence[str] = ()) -> list[pa.Field]:
@@ -22,6 +24,7 @@ SESSIONS_SCHEMA: Final = pa.schema(
         *(pa.field(child.name, pa.list_(pa.struct(_fields(child, without=PARENT_KEY)))) for child in CHILDREN),
     ]
 )
+WINDOWS_SCHEMA: Final = pa.schema(_fields(RECONCILE_WINDOWS))
 LETTERS_SCHEMA: Final = pa.schema([*_fields(DEAD_LETTERS), pa.field(COMMIT_NUMBER, pa.int64())])
 
 
@@ -39,6 +42,13 @@ def letters_told(letters: Sequence[LetterRow], commit: int) -> pa.Table:
     """What one commit says of its letters."""
     rows = letter_table(letters)
     return rows.append_column(COMMIT_NUMBER, pa.array([commit] * rows.num_rows, pa.int64())).cast(LETTERS_SCHEMA)
+
+
+def windows_read(windows: Sequence[HourRecord], now: datetime) -> pa.Table:
+    """Hours of the API, with the time of their commit."""
+    rows = window_table(windows)
+    stamp = pa.array([now] * rows.num_rows, ARROW_TYPES[ColumnType.INSTANT])
+    return rows.append_column(STAMPED, stamp).select(WINDOWS_SCHEMA.names).cast(WINDOWS_SCHEMA)
 
 
 def _lists(child: Table, sessions: SessionRows) -> pa.Array:

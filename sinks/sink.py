@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from schemas.reconcile import HourRecord
 from sinks.letters import LetterRow
 from sinks.rows import SessionKey, SessionRows
 
@@ -29,6 +30,8 @@ class Batch:
     letters: Sequence[LetterRow]
     offsets: Mapping[LogPartition, int]
     expected: Mapping[LogPartition, int | None]
+    windows: Sequence[HourRecord] = ()
+    """Hours of the API, at most one reading of each."""
 
 
 @dataclass(frozen=True, slots=True)

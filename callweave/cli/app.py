@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 from callweave import __version__
 from callweave.broker.jars import BrokerUnavailable
 from callweave.cli import (
+    completing,
     contracts,
     letters,
     looking,
@@ -39,6 +40,7 @@ reconciling.register(app)
 operating.register(app)
 letters.register(app)
 looking.register(app)
+completing.register(app)
 trying.register(app)
 simulating_api.register(app)
 contracts.register(app)

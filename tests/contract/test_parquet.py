@@ -180,7 +180,7 @@ def _written(sink: ParquetSink, tmp_path: Path, count: int) -> list[Path]:
 
 
 def test_letters_are_merged_and_still_counted_once_each(sink, tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet_compaction, "_LETTER_FILES_MIN", 3)
+    monkeypatch.setattr(parquet_compaction, "_FLAT_FILES_MIN", 3)
     letters = tmp_path / "files" / "dead_letters"
     for end in range(1, 6):
         expected = {LETTERS_0: end - 1 or None}
