@@ -54,6 +54,7 @@ class DuckDbTables(ABC):
 
     name: ClassVar[str]
     """As messages call it."""
+    comments_on_columns_of_views: ClassVar[bool] = True
 
     def __init__(self, *, recording_deadline_seconds: int, clock: Callable[[], datetime] = utc_now) -> None:
         self._deadline_seconds = recording_deadline_seconds
@@ -147,7 +148,7 @@ class DuckDbTables(ABC):
         for name in ddl.VIEWS:
             select = ddl.view(name, recording_deadline_seconds=self._deadline_seconds)
             writer.execute(f"CREATE OR REPLACE VIEW {quoted(name)} AS {select}")
-        for comment in ddl.comments():
+        for comment in ddl.comments(on_columns_of_views=self.comments_on_columns_of_views):
             writer.execute(comment)
         for key, value in (("layout_version", str(ddl.LAYOUT_VERSION)), ("layout_digest", digest)):
             writer.execute("DELETE FROM callweave_meta WHERE key = ?", [key])

@@ -39,6 +39,7 @@ class DuckLakeSink(DuckDbTables):
     """A lake."""
 
     name: ClassVar = "DuckLake"
+    comments_on_columns_of_views: ClassVar = False
 
     def __init__(
         self,

@@ -141,6 +141,13 @@ def highest(source: str) -> str:
     )
 
 
+def _highest_by_place(root: Path) -> str:
+    """The same rows as `highest`, for lists: they are not carried through the sorting, only fetched for who won."""
+    files = _chosen_files(root).removesuffix(")") + ", filename = true, file_row_number = true)"
+    place = f"{names(PARENT_KEY)}, filename, file_row_number"
+    return f"{files} INNER JOIN (SELECT {place} FROM ({highest(files)})) AS winners USING ({place})"  # noqa: S608
+
+
 def latest_asked(source: str) -> str:
     """SELECT of each hour's reading that was asked for last."""
     return (
@@ -170,7 +177,7 @@ def _views(root: Path) -> Iterator[tuple[str, str]]:
     for child in CHILDREN:
         own = [column for column in child.columns if column.name not in PARENT_KEY]
         columns = ", ".join([names(PARENT_KEY), *(_read(column, "child.") for column in own)])
-        yield child.name, f"SELECT {columns} FROM ({child_rows(child, 'callweave_current')})"  # noqa: S608
+        yield child.name, f"SELECT {columns} FROM ({child_rows(child, _highest_by_place(root))})"  # noqa: S608
     windows = ", ".join(_read(column, "") for column in RECONCILE_WINDOWS.columns)
     yield RECONCILE_WINDOWS.name, f"SELECT {windows} FROM ({latest_asked(files_of(root, WINDOWS_FOLDER))})"  # noqa: S608
     letters = ", ".join(_read(column, "t." if column.name in _COUNTED else "r.") for column in DEAD_LETTERS.columns)

@@ -664,12 +664,12 @@ def test_of_an_hours_readings_the_one_asked_for_last_counts(warehouse: Warehouse
 
 def test_completeness_has_the_columns_that_are_promised(warehouse: Warehouse) -> None:
     warehouse.load(a_call("a", NINE))
-    schema = "main" if warehouse.url.startswith("duckdb") else "public"
+    schema = "main" if warehouse.url.startswith(SPEAK_DUCKDB) else "public"
     found = warehouse.rows(
         "SELECT column_name, data_type FROM information_schema.columns "
         f"WHERE table_name = 'completeness' AND table_schema = '{schema}' ORDER BY ordinal_position"
     )
-    dialect = DUCKDB if warehouse.url.startswith("duckdb") else POSTGRES
+    dialect = DUCKDB if warehouse.url.startswith(SPEAK_DUCKDB) else POSTGRES
 
     assert found == [(column.name, dialect.types[column.type]) for column in COMPLETENESS.columns]
 
