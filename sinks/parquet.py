@@ -193,17 +193,18 @@ class ParquetSink:
     def _lay_out(self) -> None:
         meta = _read_meta(self._root / META_FILE)
         ddl.check_layout_version(meta.get("layout_version"))
-        existing = self._existing(has_meta=bool(meta))
-        missing = ddl.upgrade(FILES, existing)
+        missing = ddl.upgrade(FILES, self._existing(has_meta=bool(meta)))
+        # First of all: what lies here without it is a stranger's, also if this process is killed before it is done.
+        known = {**meta, "layout_version": str(ddl.LAYOUT_VERSION)}
+        _replace_text(
+            self._root / META_FILE, json.dumps([{"key": key, "value": value} for key, value in known.items()])
+        )
         if missing:
             # Empty files that hold every column: readers join columns by name, so older files need not be touched.
             for folder, schema in _LAYOUTS:
                 publish_file(self._root / folder, _LAYOUT, _writer(schema.empty_table()))
-        script = current_sql(self._root, recording_deadline_seconds=self._deadline_seconds)
-        _replace_text(self._root / CURRENT_SQL, script)
-        known = {**meta, "layout_version": str(ddl.LAYOUT_VERSION)}
         _replace_text(
-            self._root / META_FILE, json.dumps([{"key": key, "value": value} for key, value in known.items()])
+            self._root / CURRENT_SQL, current_sql(self._root, recording_deadline_seconds=self._deadline_seconds)
         )
 
     def _existing(self, *, has_meta: bool) -> Catalogue:

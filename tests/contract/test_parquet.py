@@ -223,6 +223,28 @@ def test_killed_before_its_commit_a_batch_was_never_there(sink, tmp_path, monkey
     assert sink.query(EVERYTHING).rows == [("kept", 2, "new", 0), ("more", 1, None, 0)]
 
 
+def test_killed_while_it_lays_out_it_does_so_again(tmp_path, monkeypatch):
+    warehouse = ParquetSink(tmp_path / "files", recording_deadline_seconds=3600)
+    whole, published = parquet.publish_file, 0
+
+    def killed_later(*arguments: Any, **options: Any) -> Path:
+        nonlocal published
+        published += 1
+        if published > 2:
+            raise KeyboardInterrupt
+        return whole(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(parquet, "publish_file", killed_later)
+        with pytest.raises(KeyboardInterrupt):
+            warehouse.open()
+    warehouse.close()
+    warehouse.open()
+    with closing(warehouse):
+        write(warehouse, a_session("a"))
+        assert warehouse.query(EVERYTHING).rows == [("a", 1, None, 0)]
+
+
 def test_of_two_loaders_of_one_folder_the_second_waits_and_says_for_whom(sink, tmp_path):
     second = open_sink(PARQUET, data_dir=tmp_path, recording_deadline_seconds=3600)
     for attempt in (second.open, second.offsets, lambda: second.write(a_batch(a_session()))):
