@@ -132,11 +132,11 @@ def letters_new() -> str:
     )
 
 
-def comments() -> list[str]:
+def comments(*, on_columns_of_views: bool = True) -> list[str]:
     """COMMENT ON every column and view, so that a BI tool shows what the data dictionary says."""
     columns = [
         f"COMMENT ON COLUMN {quoted(table.name)}.{quoted(column.name)} IS {literal(column.description)}"
-        for table in (*ALL_TABLES, *COLUMNED_VIEWS)
+        for table in (*ALL_TABLES, *(COLUMNED_VIEWS if on_columns_of_views else ()))
         for column in table.columns
     ]
     return columns + [f"COMMENT ON VIEW {quoted(view)} IS {literal(_purpose(view))}" for view in VIEWS]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from schemas.reconcile import HourRecord
 from sinks.letters import LetterRow
@@ -139,6 +139,33 @@ class Sink(Reader, Protocol):
 
     def checkpoint(self) -> None:
         """Housekeeping that is better done while nothing arrives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """Files merged, files that they became, replaced files removed; and whether there is more to do."""
+
+    merged_count: int = 0
+    files_made: int = 0
+    removed_count: int = 0
+    has_more: bool = False
+
+    def and_then(self, later: "Compaction") -> "Compaction":
+        """Both, as one."""
+        return Compaction(
+            self.merged_count + later.merged_count,
+            self.files_made + later.files_made,
+            self.removed_count + later.removed_count,
+            later.has_more,
+        )
+
+
+@runtime_checkable
+class Compacting(Protocol):
+    """A warehouse that is made of files, of which there can be too many."""
+
+    def compact(self) -> Compaction:
+        """Merge some, within bounds. The rows stay the same at every moment."""
 
 
 def utc_now() -> datetime:

@@ -6,7 +6,8 @@ from urllib.parse import unquote
 
 from sinks.sink import MisconfiguredError, Reader, Sink
 
-_LATER: Final = ("clickhouse", "ducklake", "parquet")
+_LATER: Final = ("clickhouse",)
+_KNOWN: Final = "duckdb:///, postgresql://, ducklake: or parquet:///"
 _POSTGRES: Final = ("postgresql://", "postgres://")
 
 
@@ -23,6 +24,16 @@ def open_sink(url: str, *, data_dir: Path, recording_deadline_seconds: int) -> S
         from sinks.postgres import PostgresSink  # noqa: PLC0415
 
         return PostgresSink(url, recording_deadline_seconds=recording_deadline_seconds)
+    if url.startswith("ducklake:"):
+        from sinks.ducklake import DuckLakeSink  # noqa: PLC0415
+        from sinks.ducklake_address import LakeAddress  # noqa: PLC0415
+
+        address = LakeAddress.parse(url, data_dir)
+        return DuckLakeSink(address, recording_deadline_seconds=recording_deadline_seconds)
+    if url.startswith("parquet:"):
+        from sinks.parquet import ParquetSink  # noqa: PLC0415
+
+        return ParquetSink(_folder(url, data_dir), recording_deadline_seconds=recording_deadline_seconds)
     raise MisconfiguredError(_unknown(url))
 
 
@@ -38,6 +49,15 @@ def open_reader(url: str, *, data_dir: Path) -> Reader:
         from sinks.postgres_session import Address  # noqa: PLC0415
 
         return PostgresReader(Address(url))
+    if url.startswith("ducklake:"):
+        from sinks.ducklake_address import LakeAddress  # noqa: PLC0415
+        from sinks.ducklake_query import DuckLakeReader  # noqa: PLC0415
+
+        return DuckLakeReader(LakeAddress.parse(url, data_dir))
+    if url.startswith("parquet:"):
+        from sinks.parquet_query import ParquetReader  # noqa: PLC0415
+
+        return ParquetReader(_folder(url, data_dir))
     raise MisconfiguredError(_unknown(url))
 
 
@@ -46,6 +66,13 @@ def _file(url: str, data_dir: Path) -> Path:
     if prefix != "duckdb" or not path or path.endswith("/"):
         raise MisconfiguredError("WAREHOUSE__URL names no DuckDB file: write duckdb:///relative or duckdb:////absolute")
     return data_dir / unquote(path)
+
+
+def _folder(url: str, data_dir: Path) -> Path:
+    prefix, _, path = url.partition(":///")
+    if prefix != "parquet" or not path.strip("/"):
+        raise MisconfiguredError("WAREHOUSE__URL names no folder: write parquet:///relative or parquet:////absolute")
+    return (data_dir / unquote(path)).absolute()
 
 
 def _need_psycopg() -> None:
@@ -61,5 +88,5 @@ def _unknown(url: str) -> str:
     # Only the scheme is repeated: the rest may hold a password.
     scheme = url.partition(":")[0] if ":" in url else "nothing"
     if scheme in _LATER:
-        return f"WAREHOUSE__URL is a {scheme} address, which this version cannot load: use duckdb:/// or postgresql://"
-    return f"WAREHOUSE__URL begins with {scheme[:20]!r}: use duckdb:/// or postgresql://"
+        return f"WAREHOUSE__URL is a {scheme} address, which this version cannot load: use {_KNOWN}"
+    return f"WAREHOUSE__URL begins with {scheme[:20]!r}: use {_KNOWN}"

@@ -18,6 +18,7 @@ from callweave.cli import (
     running,
     simulating_api,
     trying,
+    warehousing,
 )
 from callweave.cli.common import MISUSED, WRONG, say
 from callweave.settings import MisconfiguredError
@@ -43,6 +44,7 @@ completing.register(app)
 trying.register(app)
 simulating_api.register(app)
 contracts.register(app)
+warehousing.register(app)
 
 
 def _show_version(value: bool) -> None:

@@ -36,6 +36,7 @@ from sinks.sink import (
 )
 from sinks.warehouse import open_reader, open_sink
 from sinks.windows import latest
+from tests.support.lakes import DUCKLAKE, PARQUET, alter_ducklake, alter_parquet, lay_out_ducklake
 from tests.support.sessions import (
     APP,
     RECEIVED_AT,
@@ -56,6 +57,7 @@ LETTERS_0 = LogPartition("tccc.dead_letters", 0)
 WINDOWS_0 = LogPartition("tccc.reconcile", 0)
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 DEADLINE_SECONDS = 3600
+SPEAK_DUCKDB = ("duckdb:", "ducklake:", "parquet:")
 
 
 @dataclass
@@ -105,10 +107,15 @@ def a_batch(
     return Batch(rows, seen, moved, expected or dict.fromkeys(moved))
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(params=["duckdb", "postgres", "ducklake", "parquet"])
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
     if request.param == "duckdb":
         url, alter = "duckdb:///calls.duckdb", _alter_duckdb(tmp_path / "calls.duckdb")
+    elif request.param == "ducklake":
+        lay_out_ducklake(tmp_path)
+        url, alter = DUCKLAKE, alter_ducklake(tmp_path)
+    elif request.param == "parquet":
+        url, alter = PARQUET, alter_parquet(tmp_path / "files")
     else:
         url = request.getfixturevalue("postgres_url")
         alter = _alter_postgres(url)
@@ -357,7 +364,7 @@ def test_letters_are_counted_and_the_first_one_stays(warehouse: Warehouse) -> No
 
 def _json_text(warehouse: Warehouse, text: str) -> str:
     # Postgres writes JSON back in its own spacing.
-    return text if warehouse.url.startswith("duckdb") else text.replace(":", ": ")
+    return text if warehouse.url.startswith(SPEAK_DUCKDB) else text.replace(":", ": ")
 
 
 def test_a_replay_is_told_beside_the_history_and_is_no_sighting(warehouse: Warehouse) -> None:
@@ -489,7 +496,7 @@ def test_the_layout_of_a_newer_callweave_is_refused(warehouse: Warehouse) -> Non
 
 
 def test_columns_carry_their_descriptions(warehouse: Warehouse) -> None:
-    if warehouse.url.startswith("duckdb"):
+    if warehouse.url.startswith(SPEAK_DUCKDB):
         sql = "SELECT comment FROM duckdb_columns() WHERE table_name = 'sessions' AND column_name = 'uui'"
     else:
         sql = (
@@ -657,12 +664,12 @@ def test_of_an_hours_readings_the_one_asked_for_last_counts(warehouse: Warehouse
 
 def test_completeness_has_the_columns_that_are_promised(warehouse: Warehouse) -> None:
     warehouse.load(a_call("a", NINE))
-    schema = "main" if warehouse.url.startswith("duckdb") else "public"
+    schema = "main" if warehouse.url.startswith(SPEAK_DUCKDB) else "public"
     found = warehouse.rows(
         "SELECT column_name, data_type FROM information_schema.columns "
         f"WHERE table_name = 'completeness' AND table_schema = '{schema}' ORDER BY ordinal_position"
     )
-    dialect = DUCKDB if warehouse.url.startswith("duckdb") else POSTGRES
+    dialect = DUCKDB if warehouse.url.startswith(SPEAK_DUCKDB) else POSTGRES
 
     assert found == [(column.name, dialect.types[column.type]) for column in COMPLETENESS.columns]
 
@@ -804,7 +811,7 @@ def test_too_many_rows_are_cut_and_said_to_be(warehouse: Warehouse) -> None:
 
 
 def test_a_query_that_takes_too_long_is_stopped(warehouse: Warehouse) -> None:
-    numbers = "range(1000000)" if warehouse.url.startswith("duckdb") else "generate_series(1, 1000000)"
+    numbers = "range(1000000)" if warehouse.url.startswith(SPEAK_DUCKDB) else "generate_series(1, 1000000)"
     with pytest.raises(QueryTooSlowError):
         warehouse.sink.query(f"SELECT count(*) FROM {numbers} a, {numbers} b", QueryLimits(seconds_max=0.2))
 

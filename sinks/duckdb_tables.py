@@ -1,0 +1,307 @@
+"""What a warehouse that DuckDB writes has in common, be its tables in a file or in a lake: layout, batches, refusals.
+
+The rule: winners are decided first, then their old rows go and their new ones come, and the offsets move, in one
+transaction. Delete and insert with Arrow staging are what was measured to be fast.
+"""
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import ClassVar, Final
+
+import duckdb
+import pyarrow as pa
+
+from schemas.columns import DEAD_LETTERS, RECONCILE_WINDOWS, SESSION_TABLES, SESSIONS
+from sinks import ddl
+from sinks.ddl import META, OFFSETS, names, quoted
+from sinks.letters import letter_table
+from sinks.refused import refused
+from sinks.rows import STAMPED, SessionKey, SessionRows
+from sinks.sink import (
+    NOTHING_NEW,
+    Batch,
+    Fault,
+    FencedError,
+    LettersRejectedError,
+    LogPartition,
+    RowsRejectedError,
+    SinkUnavailableError,
+    Written,
+    utc_now,
+)
+from sinks.windows import WINDOWS_GONE, window_table, windows_new
+
+_WINNERS: Final = """
+CREATE OR REPLACE TEMP TABLE winners AS
+SELECT b.sdk_app_id, b.session_id, s.session_id IS NOT NULL AS existed
+FROM batch_sessions AS b
+LEFT JOIN sessions AS s ON s.sdk_app_id = b.sdk_app_id AND s.session_id = b.session_id
+WHERE s.session_id IS NULL OR (b.version, b.document_digest) > (s.version, s.document_digest)
+"""
+_REPLACED: Final = "(sdk_app_id, session_id) IN (SELECT (sdk_app_id, session_id) FROM winners WHERE existed)"
+_ONLY_WINNERS: Final = "SEMI JOIN winners AS w ON w.sdk_app_id = b.sdk_app_id AND w.session_id = b.session_id"
+_OFFSETS_GONE: Final = """
+DELETE FROM callweave_offsets AS o
+USING batch_offsets AS b WHERE b.topic = o.topic AND b."partition" = o."partition"
+"""
+
+
+class DuckDbTables(ABC):
+    """Tables in DuckDB's current catalogue; where that is, the heirs say."""
+
+    name: ClassVar[str]
+    """As messages call it."""
+    comments_on_columns_of_views: ClassVar[bool] = True
+
+    def __init__(self, *, recording_deadline_seconds: int, clock: Callable[[], datetime] = utc_now) -> None:
+        self._deadline_seconds = recording_deadline_seconds
+        self._clock = clock
+        self._database: duckdb.DuckDBPyConnection | None = None
+        self._writer: duckdb.DuckDBPyConnection | None = None
+
+    def open(self) -> None:
+        """Open or create the warehouse; create or upgrade what is in it."""
+        writer = self._connected()
+        with self._in_our_words(), _transaction(writer):
+            self._lay_out(writer)
+
+    def offsets(self) -> dict[LogPartition, int]:
+        """The stored offsets."""
+        with self._in_our_words():
+            return _stored_offsets(self._connected())
+
+    def write(self, batch: Batch) -> Written:
+        """Land the batch in one transaction."""
+        try:
+            return self._write(batch)
+        except duckdb.Error as exc:
+            if self._fault_of(exc) is Fault.DATA:
+                raise self._refusal(batch, exc) from exc
+            raise self._translated(exc) from exc
+
+    @abstractmethod
+    def checkpoint(self) -> None:
+        """Housekeeping that is better done while nothing arrives."""
+
+    def close(self) -> None:
+        """Let go of the warehouse."""
+        self._drop()
+
+    def _claim(self, writer: duckdb.DuckDBPyConnection) -> None:  # noqa: B027 - a file has no second writer
+        """Make sure that of two writers that are here at the same time one fails to commit."""
+
+    @abstractmethod
+    def _open_database(self) -> duckdb.DuckDBPyConnection:
+        """The database's first connection. It executes nothing more, so that others can branch off it at any time."""
+
+    @abstractmethod
+    def _fault_of(self, exc: duckdb.Error) -> Fault:
+        """What an error means to the loader, by its class."""
+
+    def _cursor(self, database: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+        """A connection that sees the warehouse under plain names."""
+        return database.cursor()
+
+    def _said(self, exc: duckdb.Error) -> str:
+        """What an error says, without secrets."""
+        return str(exc)
+
+    def _connected(self) -> duckdb.DuckDBPyConnection:
+        if self._writer is None:
+            self._database = self._open_database()
+            self._writer = self._cursor(self._database)
+        return self._writer
+
+    def _drop(self) -> None:
+        for connection in (self._writer, self._database):
+            if connection is not None:
+                with contextlib.suppress(duckdb.Error):
+                    connection.close()
+        self._writer = self._database = None
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as exc:
+            raise self._translated(exc) from exc
+
+    def _translated(self, exc: duckdb.Error) -> Exception:
+        if self._fault_of(exc) is Fault.TRANSIENT:
+            self._drop()
+            return SinkUnavailableError(f"{self.name}: {self._said(exc)}")
+        return exc
+
+    def _lay_out(self, writer: duckdb.DuckDBPyConnection) -> None:
+        existing = _catalogue(writer)
+        meta = dict(writer.execute("SELECT key, value FROM callweave_meta").fetchall()) if META.name in existing else {}
+        ddl.check_layout_version(meta.get("layout_version"))
+        digest = ddl.layout_digest(ddl.DUCKDB, recording_deadline_seconds=self._deadline_seconds)
+        statements = ddl.upgrade(ddl.DUCKDB, existing)
+        if not statements and meta.get("layout_digest") == digest and set(ddl.VIEWS) <= set(existing):
+            return
+        for statement in statements:
+            writer.execute(statement)
+        for name in ddl.VIEWS:
+            select = ddl.view(name, recording_deadline_seconds=self._deadline_seconds)
+            writer.execute(f"CREATE OR REPLACE VIEW {quoted(name)} AS {select}")
+        for comment in ddl.comments(on_columns_of_views=self.comments_on_columns_of_views):
+            writer.execute(comment)
+        for key, value in (("layout_version", str(ddl.LAYOUT_VERSION)), ("layout_digest", digest)):
+            writer.execute("DELETE FROM callweave_meta WHERE key = ?", [key])
+            writer.execute("INSERT INTO callweave_meta VALUES (?, ?)", [key, value])
+
+    def _write(self, batch: Batch) -> Written:
+        writer = self._connected()
+        with _staged(writer, batch), _transaction(writer):
+            if not self._may_move(writer, batch):
+                return NOTHING_NEW
+            self._claim(writer)
+            now = self._commit_time(writer)
+            applied = _replace_sessions(writer, batch.sessions, now)
+            _count_letters(writer, batch)
+            _replace_windows(writer, batch, now)
+            _move_offsets(writer, batch, now)
+        return Written(applied, len(batch.sessions) - len(applied), len(batch.letters))
+
+    def _may_move(self, writer: duckdb.DuckDBPyConnection, batch: Batch) -> bool:
+        stored = _stored_offsets(writer)
+        there = {partition: stored.get(partition) for partition in batch.offsets}
+        if there == {partition: batch.expected[partition] for partition in batch.offsets}:
+            return True
+        # The commit of an earlier attempt succeeded although its answer was lost: the rows came with the offsets.
+        if there == dict(batch.offsets):
+            return False
+        raise FencedError(there)
+
+    def _commit_time(self, writer: duckdb.DuckDBPyConnection) -> datetime:
+        # Never backwards, whatever the clock does: incremental models take loaded_at for their watermark.
+        latest = writer.execute("SELECT epoch_us(max(updated_at)) FROM callweave_offsets").fetchone()
+        now = self._clock()
+        if latest is None or latest[0] is None:
+            return now
+        return max(now, _EPOCH + timedelta(microseconds=latest[0] + 1))
+
+    def _refusal(self, batch: Batch, exc: duckdb.Error) -> Exception:
+        found = refused(len(batch.sessions), lambda start, stop: self._try_alone(batch.sessions.slice(start, stop)))
+        if found:
+            return RowsRejectedError({batch.sessions.keys[position]: reason for position, reason in found.items()})
+        return (
+            LettersRejectedError(f"{self.name} refuses a dead letter: {type(exc).__name__}") if batch.letters else exc
+        )
+
+    def _try_alone(self, sessions: SessionRows) -> str | None:
+        writer = self._connected()
+        try:
+            with _staged(writer, Batch(sessions, (), {}, {})), _transaction(writer, keep=False):
+                _replace_sessions(writer, sessions, self._clock())
+        except duckdb.Error as exc:
+            if self._fault_of(exc) is Fault.DATA:
+                return self._said(exc)
+            raise self._translated(exc) from exc
+        return None
+
+
+_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+@contextmanager
+def _transaction(writer: duckdb.DuckDBPyConnection, *, keep: bool = True) -> Iterator[None]:
+    writer.execute("BEGIN TRANSACTION")
+    try:
+        yield
+        writer.execute("COMMIT" if keep else "ROLLBACK")
+    except BaseException:
+        # After some faults DuckDB has rolled back already, and says so.
+        with contextlib.suppress(duckdb.Error):
+            writer.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def _staged(writer: duckdb.DuckDBPyConnection, batch: Batch) -> Iterator[None]:
+    tables = dict(batch.sessions.tables)
+    if batch.letters:
+        tables[DEAD_LETTERS.name] = letter_table(batch.letters)
+    if batch.windows:
+        tables[RECONCILE_WINDOWS.name] = window_table(batch.windows)
+    if batch.offsets:
+        tables["offsets"] = pa.table(
+            {
+                "topic": [topic for topic, _ in batch.offsets],
+                "partition": [partition for _, partition in batch.offsets],
+                "next_offset": list(batch.offsets.values()),
+            }
+        )
+    for name, table in tables.items():
+        writer.register(f"batch_{name}", table)
+    try:
+        yield
+    finally:
+        for name in tables:
+            with contextlib.suppress(duckdb.Error):
+                writer.unregister(f"batch_{name}")
+
+
+def _replace_sessions(writer: duckdb.DuckDBPyConnection, sessions: SessionRows, now: datetime) -> frozenset[SessionKey]:
+    if not len(sessions):
+        return frozenset()
+    writer.execute(_WINNERS)
+    winners = writer.execute("SELECT sdk_app_id, session_id, existed FROM winners").fetchall()
+    any_existed = any(existed for _, _, existed in winners)
+    for table in SESSION_TABLES:
+        if any_existed:
+            writer.execute(f"DELETE FROM {table.name} WHERE {_REPLACED}")  # noqa: S608 - names of our own
+        if not winners or not sessions.tables[table.name].num_rows:
+            continue
+        columns = [name for name in table.column_names if name != STAMPED]
+        stamp, parameters = (f", {quoted(STAMPED)}", [now]) if table is SESSIONS else ("", [])
+        writer.execute(
+            f"INSERT INTO {table.name} ({names(columns)}{stamp}) "  # noqa: S608 - names of our own
+            f"SELECT {names(columns, 'b.')}{', ?' if parameters else ''} FROM batch_{table.name} AS b "
+            # Hardly ever is a document stale, and a join that keeps everything is not free.
+            f"{_ONLY_WINNERS if len(winners) < len(sessions) else ''}",
+            parameters,
+        )
+    return frozenset(SessionKey(app, session) for app, session, _ in winners)
+
+
+def _count_letters(writer: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+    if batch.letters:
+        writer.execute(ddl.LETTERS_KNOWN)
+        writer.execute(ddl.letters_new())
+
+
+def _replace_windows(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> None:
+    if batch.windows:
+        writer.execute(WINDOWS_GONE)
+        writer.execute(windows_new("?"), [now])
+
+
+def _move_offsets(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> None:
+    if batch.offsets:
+        columns = names(OFFSETS.column_names)
+        writer.execute(_OFFSETS_GONE)
+        writer.execute(
+            f"INSERT INTO callweave_offsets ({columns}) "  # noqa: S608 - names of our own
+            'SELECT topic, "partition", next_offset, ? FROM batch_offsets',
+            [now],
+        )
+
+
+def _stored_offsets(writer: duckdb.DuckDBPyConnection) -> dict[LogPartition, int]:
+    rows = writer.execute('SELECT topic, "partition", next_offset FROM callweave_offsets').fetchall()
+    return {LogPartition(topic, partition): next_offset for topic, partition, next_offset in rows}
+
+
+def _catalogue(writer: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for table, column, kind in writer.execute(
+        "SELECT table_name, column_name, data_type FROM information_schema.columns "
+        "WHERE table_schema = 'main' AND table_catalog = current_database()"
+    ).fetchall():
+        found.setdefault(table, {})[column] = kind
+    return found

@@ -1,0 +1,59 @@
+"""Batches -> Arrow tables as files hold them: a session is one row, its children lists in it, so nobody sees half."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import pyarrow as pa
+
+from schemas.columns import CHILDREN, DEAD_LETTERS, RECONCILE_WINDOWS, SESSIONS, ColumnType, Table
+from schemas.reconcile import HourRecord
+from sinks.letters import LetterRow, letter_table
+from sinks.parquet_query import COMMIT_NUMBER, PARENT_KEY
+from sinks.rows import ARROW_TYPES, STAMPED, SessionRows
+from sinks.windows import window_table
+
+
+def _fields(table: Table, *, without: Sequence[str] = ()) -> list[pa.Field]:
+    return [pa.field(column.name, ARROW_TYPES[column.type]) for column in table.columns if column.name not in without]
+
+
+SESSIONS_SCHEMA: Final = pa.schema(
+    [
+        *_fields(SESSIONS),
+        *(pa.field(child.name, pa.list_(pa.struct(_fields(child, without=PARENT_KEY)))) for child in CHILDREN),
+    ]
+)
+WINDOWS_SCHEMA: Final = pa.schema(_fields(RECONCILE_WINDOWS))
+LETTERS_SCHEMA: Final = pa.schema([*_fields(DEAD_LETTERS), pa.field(COMMIT_NUMBER, pa.int64())])
+
+
+def nested(sessions: SessionRows, now: datetime) -> pa.Table:
+    """One row a session, with the time of its commit."""
+    parents = sessions.tables[SESSIONS.name]
+    stamp = pa.array([now] * len(sessions), ARROW_TYPES[ColumnType.INSTANT])
+    columns = {name: parents[name] for name in parents.column_names} | {STAMPED: stamp}
+    for child in CHILDREN:
+        columns[child.name] = _lists(child, sessions)
+    return pa.table([columns[name] for name in SESSIONS_SCHEMA.names], schema=SESSIONS_SCHEMA)
+
+
+def letters_told(letters: Sequence[LetterRow], commit: int) -> pa.Table:
+    """What one commit says of its letters."""
+    rows = letter_table(letters)
+    return rows.append_column(COMMIT_NUMBER, pa.array([commit] * rows.num_rows, pa.int64())).cast(LETTERS_SCHEMA)
+
+
+def windows_read(windows: Sequence[HourRecord], now: datetime) -> pa.Table:
+    """Hours of the API, with the time of their commit."""
+    rows = window_table(windows)
+    stamp = pa.array([now] * rows.num_rows, ARROW_TYPES[ColumnType.INSTANT])
+    return rows.append_column(STAMPED, stamp).select(WINDOWS_SCHEMA.names).cast(WINDOWS_SCHEMA)
+
+
+def _lists(child: Table, sessions: SessionRows) -> pa.Array:
+    rows = sessions.tables[child.name]
+    fields = _fields(child, without=PARENT_KEY)
+    values = [pa.concat_arrays(rows[field.name].chunks or [pa.array([], field.type)]) for field in fields]
+    members = pa.StructArray.from_arrays(values, fields=fields)
+    return pa.ListArray.from_arrays(pa.array(sessions.bounds[child.name], pa.int32()), members)
