@@ -215,6 +215,26 @@ class ReconcileSettings(Group):
     back_fill_days: int = Field(default=3, ge=0, le=180)
 
 
+class EnrichSettings(Group):
+    """What else TCCC's API is asked for, by the reconcile role; all of it off unless set."""
+
+    session_details: bool = False
+    directory: bool = False
+    agent_status: bool = False
+    requests_per_second: float = Field(default=5.0, gt=0, le=18)
+    session_delay_seconds: int = Field(default=900, ge=0)
+    session_days_back: int = Field(default=3, ge=1, le=179)
+    directory_interval_seconds: int = Field(default=3600, ge=1)
+    status_interval_seconds: int = Field(default=900, ge=1)
+    status_lag_seconds: int = Field(default=60, ge=0)
+    status_days_back: int = Field(default=3, ge=1, le=179)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is asked for."""
+        return self.session_details or self.directory or self.agent_status
+
+
 class DeadLettersSettings(Group):
     """When worker and loader stop instead of writing letters about everything (`schemas.breaker`)."""
 
@@ -264,6 +284,7 @@ class Settings(BaseSettings):
     warehouse: WarehouseSettings = WarehouseSettings()
     api: ApiSettings = ApiSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
+    enrich: EnrichSettings = EnrichSettings()
     dead_letters: DeadLettersSettings = DeadLettersSettings()
     admin: AdminSettings = AdminSettings()
     broker: BrokerSettings = BrokerSettings()
@@ -288,6 +309,12 @@ class Settings(BaseSettings):
             raise ValueError(f"with tenants, receiver.{both[0]} must be unset: each tenant has its own")
         if receiver.sdk_app_ids:
             raise ValueError("with tenants, receiver.sdk_app_ids must be unset: each tenant has its own")
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_may_ask(self) -> Self:
+        if self.enrich.is_on and not (self.api.secret_id or any(tenant.api.secret_id for tenant in self.tenants)):
+            raise ValueError("enrich asks TCCC's API and there is no key for it: set api.secret_id, or a tenant's")
         return self
 
     @property

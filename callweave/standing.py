@@ -16,10 +16,12 @@ from callweave.reading import open_questions
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
 from callweave.spool_standing import SpoolStanding, spool_standing
-from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, SESSIONS
+from schemas.topics import DEAD_LETTERS, ENRICHMENT_TOPICS, EVENT_TOPICS, SESSIONS, Topic
 from sinks.sink import QueryRefusedError, SinkUnavailableError
 
 POLL_SECONDS = 0.2
+LOADED_TOPICS: tuple[Topic, ...] = (SESSIONS, DEAD_LETTERS, *ENRICHMENT_TOPICS)
+"""What the loader reads; those of enrichment where they exist."""
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -145,7 +147,7 @@ async def wait_for_warehouse(settings: Settings, seconds: float) -> Pending | No
     deadline = time.monotonic() + seconds
     prefix = settings.kafka.topic_prefix
     sources = [topic.name(prefix) for topic in EVENT_TOPICS]
-    results = [SESSIONS.name(prefix), DEAD_LETTERS.name(prefix)]
+    results = [topic.name(prefix) for topic in LOADED_TOPICS]
     async with admin_client(settings) as admin, plain_consumer(settings) as consumer:
         noted = await end_offsets(admin, consumer, sources)
         while events := _behind(noted, await group_offsets(admin, worker_group(settings))):
@@ -182,7 +184,7 @@ async def _kafka_standing(settings: Settings) -> tuple[int, dict[tuple[str, int]
     prefix = settings.kafka.topic_prefix
     async with admin_client(settings) as admin, plain_consumer(settings) as consumer:
         sources = await end_offsets(admin, consumer, [topic.name(prefix) for topic in EVENT_TOPICS])
-        results = await end_offsets(admin, consumer, [SESSIONS.name(prefix), DEAD_LETTERS.name(prefix)])
+        results = await end_offsets(admin, consumer, [topic.name(prefix) for topic in LOADED_TOPICS])
         return _behind(sources, await group_offsets(admin, worker_group(settings))), results
 
 

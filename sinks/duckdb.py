@@ -19,6 +19,7 @@ from schemas.columns import DEAD_LETTERS, SESSION_TABLES, SESSIONS
 from sinks import ddl
 from sinks.ddl import META, OFFSETS, names, quoted
 from sinks.duckdb_query import connect, run_query
+from sinks.keyed import KEYED_TABLES, added, replaced
 from sinks.letters import letter_table
 from sinks.refused import refused
 from sinks.rows import STAMPED, SessionKey, SessionRows
@@ -200,6 +201,7 @@ class DuckDbSink:
             now = self._commit_time(writer)
             applied = _replace_sessions(writer, batch.sessions, now)
             _count_letters(writer, batch)
+            _replace_keyed(writer, batch, now)
             _move_offsets(writer, batch, now)
         return Written(applied, len(batch.sessions) - len(applied), len(batch.letters))
 
@@ -257,7 +259,7 @@ def _transaction(writer: duckdb.DuckDBPyConnection, *, keep: bool = True) -> Ite
 
 @contextmanager
 def _staged(writer: duckdb.DuckDBPyConnection, batch: Batch) -> Iterator[None]:
-    tables = dict(batch.sessions.tables)
+    tables = {**batch.sessions.tables, **batch.keyed}
     if batch.letters:
         tables[DEAD_LETTERS.name] = letter_table(batch.letters)
     if batch.offsets:
@@ -305,6 +307,12 @@ def _count_letters(writer: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     if batch.letters:
         writer.execute(ddl.LETTERS_KNOWN)
         writer.execute(ddl.letters_new())
+
+
+def _replace_keyed(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> None:
+    for name in batch.keyed:
+        writer.execute(replaced(KEYED_TABLES[name]))
+        writer.execute(added(KEYED_TABLES[name], "?"), [now])
 
 
 def _move_offsets(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> None:

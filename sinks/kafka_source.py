@@ -57,7 +57,7 @@ class _Reading:
 
 
 class KafkaSource:
-    """The given topics, whole."""
+    """The given topics, whole; and the optional ones once they exist (they are looked for as partitions are)."""
 
     def __init__(
         self,
@@ -67,9 +67,11 @@ class KafkaSource:
         *,
         count_reset: Callable[[], None],
         topic_ids: TopicIds | None = None,
+        optional_topics: tuple[str, ...] = (),
     ) -> None:
         self._kafka = kafka
         self._topics = topics
+        self._optional_topics = optional_topics
         self._limits = limits
         self._count_reset = count_reset
         self._topic_ids = topic_ids
@@ -132,8 +134,10 @@ class KafkaSource:
         # aiokafka has no public call for this; asking for one topic by name might create it on the way.
         cluster = await _answered(consumer._client.fetch_all_metadata())  # noqa: SLF001
         found: list[TopicPartition] = []
-        for topic in self._topics:
+        for topic in (*self._topics, *self._optional_topics):
             numbers = cluster.partitions_for_topic(topic)
+            if not numbers and topic in self._optional_topics:
+                continue
             if not numbers:
                 raise LogUnavailableError(f"the topic {topic} does not exist: run `callweave topics apply`")
             found += [TopicPartition(topic, number) for number in sorted(numbers)]
@@ -161,8 +165,9 @@ class KafkaSource:
         now = monotonic()
         if now - reading.counted_at >= self._limits.partitions_seconds:
             ids = await self._ids()
-            if ids and ids != reading.topic_ids:
+            if ids and any(ids.get(topic) != topic_id for topic, topic_id in reading.topic_ids.items()):
                 raise LogUnavailableError("a topic was made anew: it is opened again, and read from its beginning")
+            reading.topic_ids = ids or reading.topic_ids  # an optional topic may have come
             partitions = await self._partitions(reading.consumer)
             if set(partitions) != reading.consumer.assignment():
                 log.info("partitions_changed", count=len(partitions))

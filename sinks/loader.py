@@ -20,12 +20,13 @@ from prometheus_client import CollectorRegistry
 
 from schemas.breaker import Breaker, BreakerLimits
 from schemas.dead_letter import Reason
-from schemas.topics import DEAD_LETTERS, SESSIONS
+from schemas.topics import DEAD_LETTERS, ENRICHMENT_TOPICS, SESSIONS
 from sinks.backoff import delays
 from sinks.halt import HaltError
 from sinks.intake import Intake, letter_about, prepare, take_in
 from sinks.kafka_outbox import KafkaOutbox
 from sinks.kafka_source import IDENTITY, HaulLimits, KafkaSource, TopicIds
+from sinks.keyed import KEYED_TABLES, keyed_rows
 from sinks.log import Haul, LogUnavailableError, Outbox, Source, UndeliverableLetterError
 from sinks.metrics import TOPIC_LABELS, LoaderMetrics
 from sinks.rows import SessionRows
@@ -48,6 +49,9 @@ log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 
 LOADED_TOPICS: Final = (SESSIONS, DEAD_LETTERS)
+OPTIONAL_TOPICS: Final = ENRICHMENT_TOPICS
+"""Loaded too, where they exist."""
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ class Loader:
         self._source = source
         self._outbox = outbox
         self._letters_topic = DEAD_LETTERS.name(topic_prefix)
+        self._keyed_topics = {f"{topic_prefix}{name}": name for name in KEYED_TABLES}
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -128,10 +133,17 @@ class Loader:
         Without `topic_ids`, a topic that was made anew is noticed only where it is shorter than the one before.
         """
         metrics = LoaderMetrics(registry)
-        topics = tuple(topic.name(topic_prefix) for topic in LOADED_TOPICS)
+        source = KafkaSource(
+            kafka,
+            tuple(topic.name(topic_prefix) for topic in LOADED_TOPICS),
+            settings.limits,
+            count_reset=metrics.resets.inc,
+            topic_ids=topic_ids,
+            optional_topics=tuple(topic.name(topic_prefix) for topic in OPTIONAL_TOPICS),
+        )
         return cls(
             sink,
-            KafkaSource(kafka, topics, settings.limits, count_reset=metrics.resets.inc, topic_ids=topic_ids),
+            source,
             KafkaOutbox(kafka, DEAD_LETTERS.name(topic_prefix)),
             topic_prefix=topic_prefix,
             settings=settings,
@@ -212,7 +224,8 @@ class Loader:
 
     async def _land(self, haul: Haul, moved: dict[LogPartition, int], stop: asyncio.Event) -> None:
         """Write a haul. Taking out what cannot be loaded may take several rounds; each first publishes its letters."""
-        intake = await self._in_thread(partial(take_in, haul.records, letters_topic=self._letters_topic))
+        intake = await self._in_thread(self._taken_in(haul))
+        keyed = await self._in_thread(partial(keyed_rows, intake.keyed))
         published: set[int] = set()
         while True:
             intake, rows = await self._in_thread(partial(prepare, intake))
@@ -222,7 +235,7 @@ class Loader:
                 raise HaltError(breaker.tripped)
             await self._publish_letters(intake, published, stop)
             expected = {partition: self._stored.get(partition) for partition in moved}
-            batch = Batch(rows, intake.letters(), moved, expected)
+            batch = Batch(rows, intake.letters(), moved, expected, keyed)
             try:
                 written = await self._patiently(partial(self._write, batch), stop)
             except RowsRejectedError as exc:
@@ -235,6 +248,9 @@ class Loader:
         self._stored.update(moved)
         self._ready()
         self._count(haul, rows, written)
+
+    def _taken_in(self, haul: Haul) -> Callable[[], Intake]:
+        return partial(take_in, haul.records, letters_topic=self._letters_topic, keyed_topics=self._keyed_topics)
 
     async def _write(self, batch: Batch) -> Written:
         with self._metrics.writing.time():
@@ -330,19 +346,20 @@ class Loader:
         metrics.sessions_applied.inc(len(written.applied))
         metrics.sessions_stale.inc(written.stale_count)
         metrics.letters_loaded.inc(written.letter_count)
-        letters = sum(record.partition.topic == self._letters_topic for record in haul.records)
-        metrics.records_read[DEAD_LETTERS.suffix].inc(letters)
-        metrics.records_read[SESSIONS.suffix].inc(len(haul.records) - letters)
+        for record in haul.records:
+            metrics.records_read[self._label(record.partition.topic)].inc()
         fresh = _freshness_seconds(rows, written, now)
         self._freshness.add(fresh)
         for seconds in fresh:
             metrics.freshness.observe(seconds)
 
+    def _label(self, topic: str) -> str:
+        return DEAD_LETTERS.suffix if topic == self._letters_topic else self._keyed_topics.get(topic, SESSIONS.suffix)
+
     def _observe_lag(self) -> None:
         lag = dict.fromkeys(TOPIC_LABELS, 0)
         for partition in self._partitions():
-            is_letters = partition.partition.topic == self._letters_topic
-            lag[DEAD_LETTERS.suffix if is_letters else SESSIONS.suffix] += partition.lag
+            lag[self._label(partition.partition.topic)] += partition.lag
         for label, count in lag.items():
             self._metrics.lag[label].set(count)
 

@@ -5,10 +5,12 @@ warehouse drivers block, so the loader calls a sink from one thread of its own.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any, NamedTuple, Protocol
+
+import pyarrow as pa
 
 from sinks.letters import LetterRow
 from sinks.rows import SessionKey, SessionRows
@@ -29,6 +31,8 @@ class Batch:
     letters: Sequence[LetterRow]
     offsets: Mapping[LogPartition, int]
     expected: Mapping[LogPartition, int | None]
+    keyed: Mapping[str, pa.Table] = field(default_factory=dict)
+    """Rows of `sinks.keyed`, by table: at most one a key. What stands there with a later `asked_at` stays."""
 
 
 @dataclass(frozen=True, slots=True)

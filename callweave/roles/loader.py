@@ -15,7 +15,7 @@ from callweave.runtime import new_token
 from callweave.settings import Settings
 from callweave.stall import StallWatch, watch_loader
 from sinks.halt import HaltError
-from sinks.loader import LOADED_TOPICS, Loader, LoaderSettings
+from sinks.loader import LOADED_TOPICS, OPTIONAL_TOPICS, Loader, LoaderSettings
 from sinks.warehouse import open_sink
 from streams.engine.halt import ExitStatus
 
@@ -45,7 +45,7 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         sink,
         options,
         registry=REGISTRY,
-        topic_ids=partial(read_topic_ids, settings, [topic.name(prefix) for topic in LOADED_TOPICS]),
+        topic_ids=partial(read_topic_ids, settings, [topic.name(prefix) for topic in (*LOADED_TOPICS, *OPTIONAL_TOPICS)]),
     )
     token = new_token()
     routes = loader_routes(sink, loader, token)

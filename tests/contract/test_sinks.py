@@ -17,6 +17,7 @@ from schemas import jsontext
 from schemas.columns import SESSIONS, TABLES
 from schemas.dead_letter import DeadLetter
 from schemas.session import SessionDocument
+from sinks.ddl import VIEWS
 from sinks.letters import sighting, tally
 from sinks.rows import SessionKey, lay_out, read_document
 from sinks.sink import (
@@ -433,7 +434,7 @@ def test_opening_again_keeps_everything(warehouse: Warehouse) -> None:
 def test_a_table_that_lacks_a_column_gets_it(warehouse: Warehouse) -> None:
     warehouse.load(a_session("old", uui="lost with its column"))
     warehouse.sink.close()
-    for view in ("session_recordings", "missing_recordings", "kpi_daily"):
+    for view in VIEWS:
         warehouse.alter(f"DROP VIEW {view}")
     warehouse.alter("ALTER TABLE sessions DROP COLUMN uui")
     warehouse.alter("ALTER TABLE recordings DROP COLUMN source")
@@ -454,7 +455,7 @@ def test_a_strangers_table_is_left_alone(warehouse: Warehouse) -> None:
 
 def test_a_column_of_another_type_is_refused_by_name(warehouse: Warehouse) -> None:
     warehouse.sink.close()
-    for view in ("session_recordings", "missing_recordings", "kpi_daily"):
+    for view in VIEWS:
         warehouse.alter(f"DROP VIEW {view}")
     warehouse.alter("ALTER TABLE sessions ALTER COLUMN leg_count TYPE VARCHAR(10)")
 
