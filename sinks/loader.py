@@ -53,7 +53,6 @@ OPTIONAL_TOPICS: Final = ENRICHMENT_TOPICS
 """Loaded too, where they exist."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class LoaderSettings:
     """How much at once, how often, how long. The defaults favour freshness."""

@@ -45,7 +45,9 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         sink,
         options,
         registry=REGISTRY,
-        topic_ids=partial(read_topic_ids, settings, [topic.name(prefix) for topic in (*LOADED_TOPICS, *OPTIONAL_TOPICS)]),
+        topic_ids=partial(
+            read_topic_ids, settings, [topic.name(prefix) for topic in (*LOADED_TOPICS, *OPTIONAL_TOPICS)]
+        ),
     )
     token = new_token()
     routes = loader_routes(sink, loader, token)
