@@ -8,7 +8,17 @@ from aiokafka.errors import KafkaError
 
 from callweave import __version__
 from callweave.broker.jars import BrokerUnavailable
-from callweave.cli import contracts, letters, looking, operating, reconciling, running, simulating_api, trying
+from callweave.cli import (
+    contracts,
+    letters,
+    login_tokens,
+    looking,
+    operating,
+    reconciling,
+    running,
+    simulating_api,
+    trying,
+)
 from callweave.cli.common import MISUSED, WRONG, say
 from callweave.settings import MisconfiguredError
 from callweave.simulator.faults import FaultError
@@ -26,6 +36,7 @@ app = typer.Typer(
 )
 running.register(app)
 reconciling.register(app)
+login_tokens.register(app)
 operating.register(app)
 letters.register(app)
 looking.register(app)
