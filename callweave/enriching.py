@@ -8,7 +8,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import CollectorRegistry
 
-from callweave.kafka import client_options, plain_consumer
+from callweave.kafka import admin_client, client_options, partitions_of, plain_consumer
 from callweave.roles.hosting import utc_now
 from callweave.settings import MisconfiguredError, Settings
 from ingest.enrich.enricher import Enricher, EnrichOptions
@@ -69,7 +69,9 @@ async def wired_enricher(
             consumer = await held.enter_async_context(
                 plain_consumer(settings, max_partition_fetch_bytes=MESSAGE_BYTES_MAX, auto_offset_reset="earliest")
             )
-            feed = SessionFeed(consumer, SESSIONS.name(prefix), since=utc_now() - options.session_reach)
+            async with admin_client(settings) as admin:
+                partitions = await partitions_of(admin, [SESSIONS.name(prefix)])
+            feed = SessionFeed(consumer, partitions, since=utc_now() - options.session_reach)
         publisher = PatientPublisher(
             KafkaLogOptions(connection=client_options(settings), topic_prefix=prefix, client_id="callweave-enrich"),
             topics=(DEAD_LETTERS, *ENRICHMENT_TOPICS),

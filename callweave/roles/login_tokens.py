@@ -1,4 +1,4 @@
-"""The process of `callweave login-tokens`: it holds the SecretKey, so it is not the one that is pushed to (ADR 0028)."""
+"""The process of `callweave login-tokens`: it holds the SecretKey, so nobody pushes to it (ADR 0028)."""
 
 import structlog
 import uvloop
@@ -75,11 +75,12 @@ async def _login_tokens(settings: Settings, *, supervised: bool) -> int:
     try:
         async with hosted(
             settings, "login-tokens", server.unready, supervised=supervised, degraded_because=server.degraded
-        ):
+        ) as publish:
             try:
                 await server.start()
             except ListenError as exc:
                 raise MisconfiguredError(str(exc)) from exc
+            publish(push_url=f"{server.url}{knobs.path}")
             log.info("login_tokens_listens", url=f"{server.url}{knobs.path}", applications=len(clients))
             await told_to_stop()
             answered = await server.stop(STOP_SECONDS_MAX)

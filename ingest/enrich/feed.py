@@ -4,6 +4,7 @@ Nothing is committed: a reading that begins as far back as sessions are asked fo
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -28,9 +29,9 @@ class Feed(Protocol):
 class SessionFeed:
     """A Feed over the topic `sessions`. The consumer is started, and belongs to whoever made it."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, topic: str, *, since: datetime) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], *, since: datetime) -> None:
         self._consumer = consumer
-        self._topic = topic
+        self._partitions = list(partitions)
         self._since = since
         self._is_assigned = False
 
@@ -39,9 +40,6 @@ class SessionFeed:
         try:
             if not self._is_assigned:
                 await self._assign()
-            if not self._is_assigned:
-                await asyncio.sleep(_PAUSE_SECONDS)
-                return []
             found: dict[Any, list[Any]] = await self._consumer.getmany(timeout_ms=500, max_records=_RECORDS_AT_ONCE)
         except (KafkaError, OSError):
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -50,13 +48,7 @@ class SessionFeed:
         return [wanted for wanted in map(wanted_session, values) if wanted is not None]
 
     async def _assign(self) -> None:
-        numbers = self._consumer.partitions_for_topic(self._topic) or set()
-        if not numbers:
-            await self._consumer.topics()  # fetches what is known of them anew
-            numbers = self._consumer.partitions_for_topic(self._topic) or set()
-        partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
-        if not partitions:
-            return
+        partitions = self._partitions
         self._consumer.assign(partitions)
         # A session that ended since then has its newest record after that: records carry the time of their writing.
         places = await self._consumer.offsets_for_times(dict.fromkeys(partitions, instant_ms(self._since)))

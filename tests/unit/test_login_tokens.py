@@ -26,9 +26,9 @@ from ingest.reconcile.metrics import ReconcileMetrics
 from ingest.tls import Certificates
 from tests.support.api import a_ledger_of, served, some_sessions
 from tests.support.certificates import write_pair
+from tests.support.provider import ONE as PROVIDERS_KEY
+from tests.support.provider import a_provider, a_token, judge_of
 from tests.support.reconciling import an_account
-from tests.unit.test_ingest_identity_provider import ONE as PROVIDERS_KEY
-from tests.unit.test_ingest_identity_provider import a_provider, a_token, judge_of
 
 SESSIONS = some_sessions(30)
 KEY = "k" * 24
