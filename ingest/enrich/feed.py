@@ -50,9 +50,10 @@ class SessionFeed:
     async def _assign(self) -> None:
         partitions = self._partitions
         self._consumer.assign(partitions)
+        # The ends first: what is written between the two questions must not be stepped over.
+        ends = await self._consumer.end_offsets(partitions)
         # A session that ended since then has its newest record after that: records carry the time of their writing.
         places = await self._consumer.offsets_for_times(dict.fromkeys(partitions, instant_ms(self._since)))
-        ends = await self._consumer.end_offsets(partitions)
         for partition in partitions:
             place = places.get(partition)
             self._consumer.seek(partition, ends[partition] if place is None else place.offset)
