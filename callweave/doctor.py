@@ -31,6 +31,17 @@ from sinks.sink import QueryRefusedError, SinkUnavailableError
 FREE_BYTES_MIN = 1024**3
 CLOCK_SECONDS_MAX = 5.0
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+DRIFT_SESSIONS_MIN = 10
+DRIFT_SHARE = 0.01
+_LATELY = "from sessions where source = 'push+api' and last_received_at > now() - interval '30 days'"
+# A leg's number says nothing about a schema.
+_DISAGREEMENTS = rf"""
+    select regexp_replace(d.field, '\[[0-9]+\]', '[]') as field, count(distinct (d.sdk_app_id, d.session_id)) as calls
+    from field_disagreements as d
+    inner join (select sdk_app_id, session_id {_LATELY}) as s
+        on s.sdk_app_id = d.sdk_app_id and s.session_id = d.session_id
+    group by 1 order by 2 desc, 1 limit 5
+"""  # noqa: S608  (our own words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +270,27 @@ def _login_tokens(settings: Settings) -> Iterator[Finding]:
     yield Finding("login tokens", True, f"{' and '.join(who)}{note}")
 
 
+def _drift(settings: Settings) -> Finding:
+    """Fields of push and API."""
+    with open_questions(settings) as questions:
+        both = int(questions.ask(f"select count(*) {_LATELY}").rows[0][0])
+        rows = questions.ask(_DISAGREEMENTS).rows
+    often = [(field, int(count)) for field, count in rows if int(count) >= max(DRIFT_SESSIONS_MIN, DRIFT_SHARE * both)]
+    if not both:
+        return Finding(
+            "fields", True, "no session of the last 30 days is known from both push and API: nothing to compare"
+        )
+    if not often:
+        return Finding("fields", True, f"push and API agree, in {both} sessions of the last 30 days")
+    named = ", ".join(f"{field} in {count}" for field, count in often)
+    return Finding(
+        "fields",
+        True,
+        f"of {both} sessions that both push and API know, they differ in {named}: did TCCC change a field? "
+        "The table field_disagreements has both values",
+    )
+
+
 def _running(settings: Settings) -> Iterator[Finding]:
     try:
         standing = look(settings)
@@ -268,4 +300,4 @@ def _running(settings: Settings) -> Iterator[Finding]:
         yield Finding(role.role, role.ready, role.reason or "ready")
 
 
-_CHECKS = (_broker, _topics, _warehouse, _clock, _disk, _spool, _credentials, _encryption)
+_CHECKS = (_broker, _topics, _warehouse, _drift, _clock, _disk, _spool, _credentials, _encryption)

@@ -78,8 +78,12 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
 
 @asynccontextmanager
 async def plain_consumer(settings: Settings, **more: Any) -> AsyncIterator[AIOKafkaConsumer]:
-    """A started consumer without a group."""
-    consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False, **more)
+    """A started consumer without a group, which begins at the beginning."""
+    # aiokafka resets a partition that was just assigned, to the end by default, and behind the caller's back: that may
+    # come after `seek_to_beginning`, and nothing is read.
+    consumer = AIOKafkaConsumer(
+        **client_options(settings), enable_auto_commit=False, auto_offset_reset="earliest", **more
+    )
     await consumer.start()
     try:
         yield consumer

@@ -1,7 +1,7 @@
 """`callweave session`: everything known of one call, from the session topic (what came) and the warehouse (rows)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -12,11 +12,14 @@ from callweave.reading import Questions, open_questions
 from callweave.settings import Settings
 from schemas import jsontext
 from schemas.columns import LEGS, RECORDINGS, SESSIONS, VOICEMAILS, Table
-from schemas.events import session_key
+from schemas.events import EventKind, session_key
 from schemas.models import instant_of_ms, instant_text
 from schemas.topics import MESSAGE_BYTES_MAX
 from schemas.topics import SESSIONS as SESSIONS_TOPIC
 from sinks.sink import QueryRefusedError, SinkUnavailableError
+from streams.core.disagreements import Sides, compare_sides
+from streams.core.project import ranked_reports
+from streams.core.state import state_from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class SessionReport:
     rows: dict[str, list[dict[str, Any]]]
     warehouse_problem: str | None = None
     reports: list[dict[str, Any]] = field(default_factory=list)
+    sides: Sides | None = None
 
     @property
     def is_known(self) -> bool:
@@ -44,6 +48,7 @@ class SessionReport:
             "published": self.published,
             "rows": self.rows,
             "warehouse_problem": self.warehouse_problem,
+            "push_and_api": None if self.sides is None else asdict(self.sides),
         }
 
     def lines(self) -> Iterator[str]:
@@ -53,6 +58,7 @@ class SessionReport:
             yield "nothing is known of it: nothing was pushed, or it is still on its way (`callweave status`)"
             return
         yield from self._report_lines()
+        yield from self._api_lines()
         row = next(iter(self.rows.get("sessions", [])), None)
         if row is None:
             yield f"not in the warehouse yet{f': {self.warehouse_problem}' if self.warehouse_problem else ''}"
@@ -75,6 +81,26 @@ class SessionReport:
                 f"; received again {again} times" if again else ""
             )
 
+    def _api_lines(self) -> Iterator[str]:
+        """What the API says beside what was pushed."""
+        if self.published is None:
+            return
+        if self.sides is None:
+            missing = "the API was not asked, or does not know it" if self.published["has_cdr"] else "there is no CDR"
+            source = self.published["source"]
+            yield "API: never pushed, all of it is the API's" if source == "api" else f"API: {missing} (--ask-api asks)"
+            return
+        differing = self.published.get("field_disagreements", [])
+        if not differing and not self.sides.excused:
+            yield "API: says what was pushed"
+        for row in differing:
+            yield f"API: {row['field']} was pushed as {row['pushed_value']!r}, and the API says {row['api_value']!r}"
+        for name, pushed, told, why in self.sides.excused:
+            yield f"API: {name} was pushed as {pushed!r}, and the API says {told!r} (no disagreement: {why})"
+        for who, names in (("the push", self.sides.only_pushed), ("the API", self.sides.only_api)):
+            if names:
+                yield f"API: only {who} fills {', '.join(names)}"
+
 
 async def report_session(settings: Settings, sdk_app_id: int, session_id: str) -> SessionReport:
     """Look the session up."""
@@ -96,7 +122,13 @@ async def report_session(settings: Settings, sdk_app_id: int, session_id: str) -
         rows=rows,
         warehouse_problem=problem,
         reports=[] if record is None else _reports(record["state"]),
+        sides=None if record is None else _sides(record["state"]),
     )
+
+
+def _sides(state: dict[str, Any]) -> Sides | None:
+    ranked = ranked_reports(state_from_json(state))
+    return compare_sides([report for _, report in ranked if report.kind is EventKind.CDR])
 
 
 def _reports(state: dict[str, Any]) -> list[dict[str, Any]]:

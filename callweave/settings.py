@@ -8,6 +8,7 @@ import socket
 import zlib
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -300,6 +301,13 @@ class LoginTokensSettings(Group):
         return self
 
 
+class CompletenessSettings(Group):
+    """How complete is complete enough, and how often metrics tell of it."""
+
+    share_min: float = Field(default=0.99, ge=0, le=1)
+    metrics_seconds: float = Field(default=300.0, ge=0)
+
+
 class DeadLettersSettings(Group):
     """When worker and loader stop instead of writing letters about everything (`schemas.breaker`)."""
 
@@ -351,6 +359,7 @@ class Settings(BaseSettings):
     reconcile: ReconcileSettings = ReconcileSettings()
     enrich: EnrichSettings = EnrichSettings()
     login_tokens: LoginTokensSettings = LoginTokensSettings()
+    completeness: CompletenessSettings = CompletenessSettings()
     dead_letters: DeadLettersSettings = DeadLettersSettings()
     admin: AdminSettings = AdminSettings()
     broker: BrokerSettings = BrokerSettings()
@@ -536,9 +545,11 @@ def _config_from_environment() -> Path | None:
 
 def _sentence(exc: ValidationError) -> str:
     first = exc.errors(include_url=False, include_input=False)[0]
-    path = [part for part in first["loc"] if isinstance(part, str)]
-    where = ".".join(path) or "the settings"
-    variable = f" ({ENV_PREFIX}{'__'.join(path).upper()})" if path and path[0] != "tenants" else ""
+    path = first["loc"]
+    where = ".".join(map(str, path)) or "the settings"
+    # A variable holds a whole list, so its name ends before a position in it; tenants have theirs by their names.
+    named = list(takewhile(lambda part: isinstance(part, str), path))
+    variable = f" ({ENV_PREFIX}{'__'.join(map(str, named)).upper()})" if named and named[0] != "tenants" else ""
     if first["type"] == "extra_forbidden":
         return f"unknown setting {where}{variable}: correct or remove it"
     problem = first["msg"].removeprefix("Value error, ")

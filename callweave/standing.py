@@ -16,12 +16,10 @@ from callweave.reading import open_questions
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
 from callweave.spool_standing import SpoolStanding, spool_standing
-from schemas.topics import DEAD_LETTERS, ENRICHMENT_TOPICS, EVENT_TOPICS, SESSIONS, Topic
+from schemas.topics import DEAD_LETTERS, ENRICHMENT_TOPICS, EVENT_TOPICS, RECONCILE, SESSIONS
 from sinks.sink import QueryRefusedError, SinkUnavailableError
 
 POLL_SECONDS = 0.2
-LOADED_TOPICS: tuple[Topic, ...] = (SESSIONS, DEAD_LETTERS, *ENRICHMENT_TOPICS)
-"""What the loader reads; those of enrichment where they exist."""
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -147,7 +145,7 @@ async def wait_for_warehouse(settings: Settings, seconds: float) -> Pending | No
     deadline = time.monotonic() + seconds
     prefix = settings.kafka.topic_prefix
     sources = [topic.name(prefix) for topic in EVENT_TOPICS]
-    results = [topic.name(prefix) for topic in LOADED_TOPICS]
+    results = _results(settings)
     async with admin_client(settings) as admin, plain_consumer(settings) as consumer:
         noted = await end_offsets(admin, consumer, sources)
         while events := _behind(noted, await group_offsets(admin, worker_group(settings))):
@@ -159,7 +157,7 @@ async def wait_for_warehouse(settings: Settings, seconds: float) -> Pending | No
         while True:
             try:
                 documents = _behind(noted, await asyncio.to_thread(loader_positions, settings))
-            except SinkUnavailableError:
+            except (SinkUnavailableError, QueryRefusedError):  # a loader that has not made its tables yet
                 documents = sum(noted.values())
             if not documents:
                 return None
@@ -184,8 +182,15 @@ async def _kafka_standing(settings: Settings) -> tuple[int, dict[tuple[str, int]
     prefix = settings.kafka.topic_prefix
     async with admin_client(settings) as admin, plain_consumer(settings) as consumer:
         sources = await end_offsets(admin, consumer, [topic.name(prefix) for topic in EVENT_TOPICS])
-        results = await end_offsets(admin, consumer, [topic.name(prefix) for topic in LOADED_TOPICS])
+        results = await end_offsets(admin, consumer, _results(settings))
         return _behind(sources, await group_offsets(admin, worker_group(settings))), results
+
+
+def _results(settings: Settings) -> list[str]:
+    """What the loader reads."""
+    return [
+        topic.name(settings.kafka.topic_prefix) for topic in (SESSIONS, DEAD_LETTERS, RECONCILE, *ENRICHMENT_TOPICS)
+    ]
 
 
 def _behind(ends: Mapping[tuple[str, int], int], positions: Mapping[tuple[str, int], int]) -> int:

@@ -16,7 +16,8 @@ from pydantic.fields import FieldInfo
 from schemas.canonical import fields_of
 from schemas.enrichment import RECORDS, EnrichmentRecord
 from schemas.models import Personal, Privacy
-from schemas.session import Leg, Recording, SessionDocument, Voicemail
+from schemas.reconcile import HourRecord
+from schemas.session import FieldDisagreement, Leg, Recording, SessionDocument, Voicemail
 from schemas.wire import AgentObject, CdrPush, LegObject, RecordPush, VoicemailPush, WireModel
 from schemas.wire_api import AgentEventObject, AgentStatusObject, SkillGroupObject, StaffObject
 
@@ -26,6 +27,7 @@ class ColumnType(Enum):
 
     TEXT = "text"
     INTEGER = "64-bit integer"
+    FRACTION = "floating-point number"
     BOOLEAN = "boolean"
     INSTANT = "point in time, UTC"
     JSON = "JSON object"
@@ -49,12 +51,18 @@ class Column:
         """What a number or a time counts in; None where nothing is counted."""
         if self.type is ColumnType.INSTANT:
             return "UTC"
-        if self.type is not ColumnType.INTEGER:
+        if self.type not in (ColumnType.INTEGER, ColumnType.FRACTION):
             return None
         return next((unit for suffix, unit in _UNITS.items() if self.name.endswith(suffix)), None)
 
 
-_UNITS = {"_seconds": "seconds", "_count": "count", "_expected": "count", "_received": "count", "_missing": "count"}
+_UNITS = {
+    "_seconds": "seconds",
+    **dict.fromkeys(("_count", "_expected", "_received", "_recovered", "_absent", "_missing"), "count"),
+    **dict.fromkeys(("_known_to_api", "_in_warehouse", "_by_push", "_api_only", "_push_only", "_without_cdr"), "count"),
+    "_unusable": "count",
+    "share": "0 to 1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +138,7 @@ _COLUMN_TYPES: dict[Any, ColumnType] = {
     bytes: ColumnType.BYTES,
 }
 
-_DOCUMENT_ONLY = frozenset({"schema_version", "legs", "recordings", "voicemails"})
+_DOCUMENT_ONLY = frozenset({"schema_version", "legs", "recordings", "voicemails", "field_disagreements"})
 _PARENT_KEY = (
     Column("sdk_app_id", ColumnType.INTEGER, False, "TCCC's application id", source_field="SdkAppId"),
     Column("session_id", ColumnType.TEXT, False, "TCCC's SessionId", source_field="SessionId"),
@@ -220,6 +228,77 @@ _ENRICHMENT_SOURCES: Mapping[str, Mapping[str, str]] = {
 ENRICHMENT_TABLES = tuple(_enrichment(name, record, _ENRICHMENT_SOURCES[name]) for name, record in RECORDS.items())
 """One row a key; what was asked for later replaces it (`asked_at`)."""
 
-CHILDREN = (LEGS, RECORDINGS, VOICEMAILS)
+FIELD_DISAGREEMENTS = Table(
+    "field_disagreements",
+    "One field that a push and the API fill differently; what counts as different is in docs/completeness.md",
+    ("sdk_app_id", "session_id", "field"),
+    (*_PARENT_KEY, *_columns_of(FieldDisagreement, {})),
+)
+RECONCILE_WINDOWS = Table(
+    "reconcile_windows",
+    "One hour of one application, as TCCC's API was last asked for it",
+    ("sdk_app_id", "window_start"),
+    (
+        _PARENT_KEY[0],
+        *_columns_of(HourRecord, {}, without=frozenset({"schema_version", "sdk_app_id", "buckets"})),
+        Column("loaded_at", ColumnType.INSTANT, False, "When the row was committed"),
+    ),
+)
+COMPLETENESS = Table(
+    "completeness",
+    "How complete one application's hour is: what was pushed, what the API knows, what is here (a view)",
+    ("sdk_app_id", "hour"),
+    (
+        Column("sdk_app_id", ColumnType.INTEGER, False, "TCCC's application id", source_field="SdkAppId"),
+        Column(
+            "hour",
+            ColumnType.INSTANT,
+            False,
+            "The hour in which calls ended; without an end: in which they started, else the first recording was made",
+        ),
+        Column("sessions_known_to_api", ColumnType.INTEGER, False, "Sessions whose CDR the API gave"),
+        Column("sessions_in_warehouse", ColumnType.INTEGER, False, "Sessions with a CDR, pushed or from the API"),
+        Column("sessions_by_push", ColumnType.INTEGER, False, "Of these: their CDR was pushed"),
+        Column("sessions_api_only", ColumnType.INTEGER, False, "Of these: only the API gave their CDR"),
+        Column("sessions_push_only", ColumnType.INTEGER, False, "Of these: the API gave none, or was not asked yet"),
+        Column(
+            "sessions_without_cdr",
+            ColumnType.INTEGER,
+            False,
+            "Sessions of which only recordings or voicemails came: their CDR is missing",
+        ),
+        Column(
+            "api_rows_unusable",
+            ColumnType.INTEGER,
+            False,
+            "Rows of the API's hour that are in no table, but dead letters of stage reconcile",
+        ),
+        Column("recordings_expected", ColumnType.INTEGER, False, "Recordings that CDRs name"),
+        Column("recordings_received", ColumnType.INTEGER, False, "Recordings that have come, named or not"),
+        Column("recordings_recovered", ColumnType.INTEGER, False, "Of these: only the API told of them"),
+        Column("recordings_absent", ColumnType.INTEGER, False, "Named, and the API says that there is none"),
+        Column("recordings_missing", ColumnType.INTEGER, False, "Named, not here, and not known to be absent"),
+        Column(
+            "share",
+            ColumnType.FRACTION,
+            True,
+            "What is here, of what is due (a CDR for each session, a recording or its absence for each name); "
+            "NULL where nothing is due",
+        ),
+        Column("asked_at", ColumnType.INSTANT, True, "When the API was last asked for the hour; NULL = never"),
+        Column("read_to", ColumnType.INSTANT, True, "How far into the hour that reading went"),
+        Column(
+            "is_final",
+            ColumnType.BOOLEAN,
+            False,
+            "Asked after every deadline, and so were the hours before in which its calls began",
+        ),
+        Column("as_of", ColumnType.INSTANT, False, "The latest commit that the numbers count"),
+    ),
+)
+
+CHILDREN = (LEGS, RECORDINGS, VOICEMAILS, FIELD_DISAGREEMENTS)
 SESSION_TABLES = (SESSIONS, *CHILDREN)
-TABLES = (*SESSION_TABLES, DEAD_LETTERS, *ENRICHMENT_TABLES)
+TABLES = (*SESSION_TABLES, RECONCILE_WINDOWS, DEAD_LETTERS, *ENRICHMENT_TABLES)
+COLUMNED_VIEWS = (COMPLETENESS,)
+"""Views whose columns are promised like a table's."""

@@ -24,6 +24,7 @@ class HourRecord(OwnModel):
     asked_at: Instant = Field(description="The moment before its first page was asked for")
     total_count: int = Field(description="TotalCount, as the API gave it")
     row_count: int = Field(description="Sessions that came")
+    unusable_count: int = Field(default=0, description="Rows that are in no table, but dead letters of stage reconcile")
     is_whole: bool = Field(description="The count stood still, and as many sessions came")
     is_final: bool = Field(description="It is not read again by itself")
     buckets: dict[str, str] = Field(description="What was said, in digests; callweave's own")

@@ -86,6 +86,20 @@ class Voicemail(OwnModel):
     extra: Extra = Field(description="Every field of TCCC's notice without a column")
 
 
+class FieldDisagreement(OwnModel):
+    """A field that a push and the API fill differently; key (sdk_app_id, session_id, field)."""
+
+    field: str = Field(description="TCCC's field; of an agent `SeatUser.Mail`, of a leg `ServeParticipants[1].Mail`")
+    pushed_value: Annotated[str, Personal(Privacy.FREE_TEXT)] = Field(
+        description="What was pushed, as text; its first 1,000 characters"
+    )
+    api_value: Annotated[str, Personal(Privacy.FREE_TEXT)] = Field(
+        description="What the API says, as text; its first 1,000 characters"
+    )
+    pushed_at: Instant = Field(description="First receipt of the newest CDR that was pushed")
+    api_asked_at: Instant = Field(description="When the API first gave its newest answer")
+
+
 class SessionDocument(OwnModel):
     """One customer contact, start to end; key (sdk_app_id, session_id)."""
 
@@ -130,6 +144,8 @@ class SessionDocument(OwnModel):
     legs: list[Leg]
     recordings: list[Recording]
     voicemails: list[Voicemail]
+    # Added later: documents from before it are still in the topic.
+    field_disagreements: list[FieldDisagreement] = Field(default=[])
 
     def public(self) -> dict[str, Any]:
         """The document as it stands in `tccc.sessions`: JSON values, the version as text."""

@@ -11,7 +11,7 @@ from importlib.resources import files
 from string import Template
 from typing import Final
 
-from schemas.columns import DEAD_LETTERS, TABLES, Column, ColumnType, Table
+from schemas.columns import COLUMNED_VIEWS, DEAD_LETTERS, TABLES, Column, ColumnType, Table
 from sinks.sink import MisconfiguredError
 
 LAYOUT_VERSION: Final = 1
@@ -42,6 +42,7 @@ VIEWS: Final = (
     "session_recordings",
     "missing_recordings",
     "kpi_daily",
+    "completeness",
     "session_hold",
     "agent_occupancy",
     "leg_names",
@@ -77,6 +78,7 @@ DUCKDB: Final = Dialect(
     {
         ColumnType.TEXT: "VARCHAR",
         ColumnType.INTEGER: "BIGINT",
+        ColumnType.FRACTION: "DOUBLE",
         ColumnType.BOOLEAN: "BOOLEAN",
         ColumnType.INSTANT: "TIMESTAMP WITH TIME ZONE",
         ColumnType.JSON: "JSON",
@@ -90,6 +92,7 @@ POSTGRES: Final = Dialect(
     {
         ColumnType.TEXT: "text",
         ColumnType.INTEGER: "bigint",
+        ColumnType.FRACTION: "double precision",
         ColumnType.BOOLEAN: "boolean",
         ColumnType.INSTANT: "timestamp with time zone",
         ColumnType.JSON: "jsonb",
@@ -141,7 +144,7 @@ def comments() -> list[str]:
     """COMMENT ON every column and view, so that a BI tool shows what the data dictionary says."""
     columns = [
         f"COMMENT ON COLUMN {quoted(table.name)}.{quoted(column.name)} IS {literal(column.description)}"
-        for table in ALL_TABLES
+        for table in (*ALL_TABLES, *COLUMNED_VIEWS)
         for column in table.columns
     ]
     return columns + [f"COMMENT ON VIEW {quoted(view)} IS {literal(_purpose(view))}" for view in VIEWS]

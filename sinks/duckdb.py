@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 import structlog
 
-from schemas.columns import DEAD_LETTERS, SESSION_TABLES, SESSIONS
+from schemas.columns import DEAD_LETTERS, RECONCILE_WINDOWS, SESSION_TABLES, SESSIONS
 from sinks import ddl
 from sinks.ddl import META, OFFSETS, names, quoted
 from sinks.duckdb_query import connect, run_query
@@ -37,6 +37,7 @@ from sinks.sink import (
     Written,
     utc_now,
 )
+from sinks.windows import WINDOWS_GONE, window_table, windows_new
 
 log = structlog.get_logger(__name__)
 
@@ -202,6 +203,7 @@ class DuckDbSink:
             applied = _replace_sessions(writer, batch.sessions, now)
             _count_letters(writer, batch)
             _replace_keyed(writer, batch, now)
+            _replace_windows(writer, batch, now)
             _move_offsets(writer, batch, now)
         return Written(applied, len(batch.sessions) - len(applied), len(batch.letters))
 
@@ -262,6 +264,8 @@ def _staged(writer: duckdb.DuckDBPyConnection, batch: Batch) -> Iterator[None]:
     tables = {**batch.sessions.tables, **batch.keyed}
     if batch.letters:
         tables[DEAD_LETTERS.name] = letter_table(batch.letters)
+    if batch.windows:
+        tables[RECONCILE_WINDOWS.name] = window_table(batch.windows)
     if batch.offsets:
         tables["offsets"] = pa.table(
             {
@@ -313,6 +317,12 @@ def _replace_keyed(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetim
     for name in batch.keyed:
         writer.execute(replaced(KEYED_TABLES[name]))
         writer.execute(added(KEYED_TABLES[name], "?"), [now])
+
+
+def _replace_windows(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> None:
+    if batch.windows:
+        writer.execute(WINDOWS_GONE)
+        writer.execute(windows_new("?"), [now])
 
 
 def _move_offsets(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> None:

@@ -11,11 +11,13 @@ from typing import Final
 
 from schemas.dead_letter import DeadLetter, NotALetterError, Reason, ReplayOutcome, Stage, decode_letter
 from schemas.enrichment import EnrichmentRecord, NotARecordError, decode_enrichment, read_enrichment
+from schemas.reconcile import HourRecord
 from schemas.topics import MESSAGE_BYTES_MAX
 from sinks.halt import HaltError
 from sinks.letters import LetterRow, sighting, tally
 from sinks.log import Record
 from sinks.rows import Document, NotADocumentError, SessionKey, SessionRows, key_in, lay_out, read_document
+from sinks.windows import NotAWindowError, latest, read_window
 
 RAW_BYTES_MAX: Final = MESSAGE_BYTES_MAX // 4 * 3 - 64 * 1024
 """Of a letter: base64 makes 4 bytes of 3, and a letter must fit into a message. What exceeds it is cut, and counted."""
@@ -25,7 +27,7 @@ NO_KEYED_TOPICS: Final[Mapping[str, str]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """Why a record of the sessions topic, or of one whose rows are a table, cannot be loaded."""
+    """Why a record of the sessions topic, of the hours of the API, or of `sinks.keyed`'s, cannot be loaded."""
 
     reason: Reason
     detail: str
@@ -39,6 +41,7 @@ class Intake:
     documents: Mapping[int, Document]
     unusable: Mapping[int, Unusable]
     sightings: Mapping[int, LetterRow]
+    windows: Sequence[HourRecord] = ()
     keyed: Mapping[str, Sequence[EnrichmentRecord]] = field(default_factory=dict)
     retried: frozenset[int] = frozenset()
     """Positions of letters that ask for another try at their document (`DeadLetter.asks_the_loader`)."""
@@ -60,7 +63,7 @@ class Intake:
         return replace(self, documents=kept, unusable={**self.unusable, **out})
 
     def verdicts(self) -> list[bool]:
-        """Of the session documents in order: whether they are unusable. Those that are tried again say nothing new."""
+        """Of documents, and hours that are none, in order: whether they are unusable. New tries say nothing new."""
         return [position in self.unusable for position in sorted({*self.documents, *self.unusable} - self.retried)]
 
     def letters_due(self) -> list[int]:
@@ -82,7 +85,11 @@ class Intake:
 
 
 def take_in(
-    records: Sequence[Record], *, letters_topic: str, keyed_topics: Mapping[str, str] = NO_KEYED_TOPICS
+    records: Sequence[Record],
+    *,
+    letters_topic: str,
+    windows_topic: str | None = None,
+    keyed_topics: Mapping[str, str] = NO_KEYED_TOPICS,
 ) -> Intake:
     """Read a haul; `keyed_topics` are those of `sinks.keyed`, each with its table.
 
@@ -92,6 +99,7 @@ def take_in(
     unusable: dict[int, Unusable] = {}
     sightings: dict[int, LetterRow] = {}
     keyed: dict[str, list[EnrichmentRecord]] = {}
+    windows: list[HourRecord] = []
     retried: set[int] = set()
     for position, record in enumerate(records):
         if record.value is None:
@@ -109,11 +117,13 @@ def take_in(
                 keyed.setdefault(table, []).append(row)
             elif letter is not None:
                 documents[position] = document_of(letter)
+            elif record.partition.topic == windows_topic:
+                windows.append(read_window(record.key, record.value))
             else:
                 documents[position] = read_document(record.key, record.value)
-        except (NotADocumentError, NotARecordError) as exc:
+        except (NotADocumentError, NotAWindowError, NotARecordError) as exc:
             unusable[position] = Unusable(Reason.SCHEMA_VIOLATION, str(exc))
-    return Intake(records, documents, unusable, sightings, keyed, frozenset(retried))
+    return Intake(records, documents, unusable, sightings, latest(windows), keyed, frozenset(retried))
 
 
 def _keyed_record(table: str, key: bytes | None, value: bytes, letter: DeadLetter | None) -> EnrichmentRecord:

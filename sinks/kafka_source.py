@@ -57,7 +57,7 @@ class _Reading:
 
 
 class KafkaSource:
-    """The given topics, whole; and the optional ones once they exist (they are looked for as partitions are)."""
+    """The given topics, whole."""
 
     def __init__(
         self,
@@ -67,11 +67,12 @@ class KafkaSource:
         *,
         count_reset: Callable[[], None],
         topic_ids: TopicIds | None = None,
-        optional_topics: tuple[str, ...] = (),
+        may_lack: frozenset[str] = frozenset(),
     ) -> None:
+        """`may_lack`: topics that are read once they exist."""
         self._kafka = kafka
         self._topics = topics
-        self._optional_topics = optional_topics
+        self._may_lack = may_lack
         self._limits = limits
         self._count_reset = count_reset
         self._topic_ids = topic_ids
@@ -134,11 +135,11 @@ class KafkaSource:
         # aiokafka has no public call for this; asking for one topic by name might create it on the way.
         cluster = await _answered(consumer._client.fetch_all_metadata())  # noqa: SLF001
         found: list[TopicPartition] = []
-        for topic in (*self._topics, *self._optional_topics):
+        for topic in self._topics:
             numbers = cluster.partitions_for_topic(topic)
-            if not numbers and topic in self._optional_topics:
-                continue
             if not numbers:
+                if topic in self._may_lack:
+                    continue
                 raise LogUnavailableError(f"the topic {topic} does not exist: run `callweave topics apply`")
             found += [TopicPartition(topic, number) for number in sorted(numbers)]
         return found

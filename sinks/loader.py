@@ -5,6 +5,7 @@ be loaded is a dead letter that Kafka acknowledged before the offsets move; ever
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from schemas.breaker import Breaker, BreakerLimits
 from schemas.dead_letter import Reason
-from schemas.topics import DEAD_LETTERS, ENRICHMENT_TOPICS, SESSIONS
+from schemas.topics import DEAD_LETTERS, ENRICHMENT_TOPICS, RECONCILE, SESSIONS
 from sinks.backoff import delays
 from sinks.halt import HaltError
 from sinks.intake import Intake, letter_about, prepare, take_in
@@ -48,9 +49,7 @@ log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
 
-LOADED_TOPICS: Final = (SESSIONS, DEAD_LETTERS)
-OPTIONAL_TOPICS: Final = ENRICHMENT_TOPICS
-"""Loaded too, where they exist."""
+LOADED_TOPICS: Final = (SESSIONS, DEAD_LETTERS, RECONCILE, *ENRICHMENT_TOPICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +96,8 @@ class Loader:
         self._outbox = outbox
         self._letters_topic = DEAD_LETTERS.name(topic_prefix)
         self._keyed_topics = {f"{topic_prefix}{name}": name for name in KEYED_TABLES}
+        self._windows_topic = RECONCILE.name(topic_prefix)
+        self._labels = {topic.name(topic_prefix): topic.suffix for topic in LOADED_TOPICS}
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -132,17 +133,18 @@ class Loader:
         Without `topic_ids`, a topic that was made anew is noticed only where it is shorter than the one before.
         """
         metrics = LoaderMetrics(registry)
-        source = KafkaSource(
-            kafka,
-            tuple(topic.name(topic_prefix) for topic in LOADED_TOPICS),
-            settings.limits,
-            count_reset=metrics.resets.inc,
-            topic_ids=topic_ids,
-            optional_topics=tuple(topic.name(topic_prefix) for topic in OPTIONAL_TOPICS),
-        )
+        topics = tuple(topic.name(topic_prefix) for topic in LOADED_TOPICS)
         return cls(
             sink,
-            source,
+            KafkaSource(
+                kafka,
+                topics,
+                settings.limits,
+                count_reset=metrics.resets.inc,
+                topic_ids=topic_ids,
+                # An older deployment has no topic of hours, and one without enrichment none of those.
+                may_lack=frozenset(topic.name(topic_prefix) for topic in (RECONCILE, *ENRICHMENT_TOPICS)),
+            ),
             KafkaOutbox(kafka, DEAD_LETTERS.name(topic_prefix)),
             topic_prefix=topic_prefix,
             settings=settings,
@@ -234,7 +236,7 @@ class Loader:
                 raise HaltError(breaker.tripped)
             await self._publish_letters(intake, published, stop)
             expected = {partition: self._stored.get(partition) for partition in moved}
-            batch = Batch(rows, intake.letters(), moved, expected, keyed)
+            batch = Batch(rows, intake.letters(), moved, expected, intake.windows, keyed)
             try:
                 written = await self._patiently(partial(self._write, batch), stop)
             except RowsRejectedError as exc:
@@ -249,7 +251,13 @@ class Loader:
         self._count(haul, rows, written)
 
     def _taken_in(self, haul: Haul) -> Callable[[], Intake]:
-        return partial(take_in, haul.records, letters_topic=self._letters_topic, keyed_topics=self._keyed_topics)
+        return partial(
+            take_in,
+            haul.records,
+            letters_topic=self._letters_topic,
+            windows_topic=self._windows_topic,
+            keyed_topics=self._keyed_topics,
+        )
 
     async def _write(self, batch: Batch) -> Written:
         with self._metrics.writing.time():
@@ -345,15 +353,15 @@ class Loader:
         metrics.sessions_applied.inc(len(written.applied))
         metrics.sessions_stale.inc(written.stale_count)
         metrics.letters_loaded.inc(written.letter_count)
-        for record in haul.records:
-            metrics.records_read[self._label(record.partition.topic)].inc()
+        for topic, count in Counter(record.partition.topic for record in haul.records).items():
+            metrics.records_read[self._label(topic)].inc(count)
         fresh = _freshness_seconds(rows, written, now)
         self._freshness.add(fresh)
         for seconds in fresh:
             metrics.freshness.observe(seconds)
 
     def _label(self, topic: str) -> str:
-        return DEAD_LETTERS.suffix if topic == self._letters_topic else self._keyed_topics.get(topic, SESSIONS.suffix)
+        return self._labels.get(topic, SESSIONS.suffix)
 
     def _observe_lag(self) -> None:
         lag = dict.fromkeys(TOPIC_LABELS, 0)

@@ -24,6 +24,7 @@ STAMPED: Final = "loaded_at"
 ARROW_TYPES: Final[Mapping[ColumnType, pa.DataType]] = {
     ColumnType.TEXT: pa.string(),
     ColumnType.INTEGER: pa.int64(),
+    ColumnType.FRACTION: pa.float64(),
     ColumnType.BOOLEAN: pa.bool_(),
     ColumnType.INSTANT: pa.timestamp("us", "UTC"),
     ColumnType.JSON: pa.string(),
@@ -33,6 +34,7 @@ ARROW_TYPES: Final[Mapping[ColumnType, pa.DataType]] = {
 _JSON_TYPES: Final[Mapping[ColumnType, frozenset[type]]] = {
     ColumnType.TEXT: frozenset({str}),
     ColumnType.INTEGER: frozenset({int}),
+    ColumnType.FRACTION: frozenset({int, float}),
     ColumnType.BOOLEAN: frozenset({bool}),
     ColumnType.INSTANT: frozenset({str}),
     ColumnType.JSON: frozenset({dict}),

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
+from schemas.reconcile import HourRecord
 from sinks.letters import LetterRow
 from sinks.rows import SessionKey, SessionRows
 
@@ -31,6 +32,8 @@ class Batch:
     letters: Sequence[LetterRow]
     offsets: Mapping[LogPartition, int]
     expected: Mapping[LogPartition, int | None]
+    windows: Sequence[HourRecord] = ()
+    """Hours of the API, at most one reading of each."""
     keyed: Mapping[str, pa.Table] = field(default_factory=dict)
     """Rows of `sinks.keyed`, by table: at most one a key. What stands there with a later `asked_at` stays."""
 

@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 from callweave import __version__
 from callweave.broker.jars import BrokerUnavailable
 from callweave.cli import (
+    completing,
     contracts,
     letters,
     login_tokens,
@@ -40,6 +41,7 @@ login_tokens.register(app)
 operating.register(app)
 letters.register(app)
 looking.register(app)
+completing.register(app)
 trying.register(app)
 simulating_api.register(app)
 contracts.register(app)

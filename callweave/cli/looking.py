@@ -19,6 +19,9 @@ from callweave.cli.common import (
     say,
     settings_of,
 )
+from callweave.settings import Settings
+
+ASK_SECONDS_MAX = 30.0
 
 
 def register(app: typer.Typer) -> None:
@@ -94,20 +97,43 @@ def sql(
 def session(
     sdk_app_id: Annotated[int, typer.Argument(help="TCCC's SdkAppId.")],
     session_id: Annotated[str, typer.Argument(help="TCCC's SessionId.")],
+    ask_api: Annotated[
+        bool,
+        typer.Option("--ask-api", help="Ask TCCC's API about it first; what it says goes the way of every report."),
+    ] = False,
     config: ConfigOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show everything known of one call: pushes, retries, version, recordings, rows, what is missing."""
+    """Show everything known of one call: pushes, retries, version, recordings, rows, what is missing.
+
+    Where TCCC's API was asked, also what it says beside what was pushed, field by field where they differ.
+    """
     from callweave.session_report import report_session
 
-    report = asyncio.run(report_session(settings_of(config, data), sdk_app_id, session_id))
+    settings = settings_of(config, data)
+    if ask_api:
+        _ask_api(settings, sdk_app_id, session_id)
+    report = asyncio.run(report_session(settings, sdk_app_id, session_id))
     if as_json:
         print_json(report.as_json())
     else:
         for line in report.lines():
             print(line)
     raise typer.Exit(0 if report.is_known else WRONG)
+
+
+def _ask_api(settings: Settings, sdk_app_id: int, session_id: str) -> None:
+    from callweave.roles.reconcile import reconcile_session
+    from callweave.standing import wait_idle
+
+    found, standings = reconcile_session(settings, session_id, [sdk_app_id])
+    for problem in filter(None, (standing.problem for standing in standings)):
+        say(problem)
+    if not found:
+        say("the API does not know the session, or its call is not over, or older than the API tells (180 days)")
+    elif (pending := asyncio.run(wait_idle(settings, ASK_SECONDS_MAX))) is not None:
+        say(f"what the API said is not in the warehouse yet: {pending}")
 
 
 def snapshot(

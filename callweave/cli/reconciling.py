@@ -1,8 +1,7 @@
 """`callweave reconcile`: for ever, or once for a span of time or a session."""
 
-import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -10,12 +9,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from callweave.cli.common import WRONG, ConfigOption, DataOption, JsonOption, err, print_json, say, settings_of
 from callweave.cli.running import SupervisedOption
+from callweave.cli.times import read_time
 from callweave.settings import Settings
 from ingest.reconcile.standing import Standing
 
 PLAIN_PROGRESS_STEPS = 20
-_AGO = re.compile(r"([0-9]{1,4})([dhm])")
-_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +55,7 @@ def reconcile(
             raise typer.BadParameter("say from where: --from 30d", param_hint="--from")
         raise typer.Exit(reconcile_role(settings, supervised=supervised))
     now = datetime.now(UTC)
-    begin, end = _time(first, now, "--from"), now if last is None else _time(last, now, "--to")
+    begin, end = read_time(first, now, "--from"), now if last is None else read_time(last, now, "--to")
     if begin >= end:
         raise typer.BadParameter("--from must be before --to", param_hint="--from")
     _read_span(settings, begin, end, again=again, as_json=as_json)
@@ -135,17 +133,3 @@ def _line(standing: Standing) -> str:
 def _as_json(standing: Standing) -> dict[str, object]:
     names = ("sdk_app_id", "hours_done", "hours_unsettled", "hours_failed", "rows", "events_published", "problem")
     return {name: getattr(standing, name) for name in names}
-
-
-def _time(text: str, now: datetime, option: str) -> datetime:
-    """ISO 8601 (UTC unless it says otherwise), or so long ago: 30d, 12h, 90m."""
-    ago = _AGO.fullmatch(text.strip())
-    if ago is not None:
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is no time: write 2026-11-24, 2026-11-24T08:00, or 30d, 12h, 90m ago", param_hint=option
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

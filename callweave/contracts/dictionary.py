@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from schemas.columns import TABLES, Column, Table
+from schemas.columns import COLUMNED_VIEWS, TABLES, Column, Table
 from schemas.models import Privacy
 
 _PREFACE = """\
@@ -16,7 +16,10 @@ derives the value. *Personal data* is what a value says of a person: masking, er
 
 def data_dictionary() -> str:
     """The page, as Markdown."""
-    return "\n".join([_PREFACE, *(line for table in TABLES for line in _section(table))]).rstrip() + "\n"
+    return (
+        "\n".join([_PREFACE, *(line for table in (*TABLES, *COLUMNED_VIEWS) for line in _section(table))]).rstrip()
+        + "\n"
+    )
 
 
 def _section(table: Table) -> Iterator[str]:

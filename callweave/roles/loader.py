@@ -7,15 +7,18 @@ import structlog
 import uvloop
 from prometheus_client import REGISTRY
 
+from callweave.accounts import api_accounts
+from callweave.completeness_metrics import CompletenessMetrics, keep_showing
 from callweave.kafka import client_options
 from callweave.loader_door import loader_routes
 from callweave.log_identity import read_topic_ids
-from callweave.roles.hosting import hosted, set_when_told
+from callweave.roles.hosting import hosted, set_when_told, utc_now
 from callweave.runtime import new_token
 from callweave.settings import Settings
 from callweave.stall import StallWatch, watch_loader
 from sinks.halt import HaltError
-from sinks.loader import LOADED_TOPICS, OPTIONAL_TOPICS, Loader, LoaderSettings
+from sinks.loader import LOADED_TOPICS, Loader, LoaderSettings
+from sinks.sink import Sink
 from sinks.warehouse import open_sink
 from streams.engine.halt import ExitStatus
 
@@ -45,9 +48,7 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         sink,
         options,
         registry=REGISTRY,
-        topic_ids=partial(
-            read_topic_ids, settings, [topic.name(prefix) for topic in (*LOADED_TOPICS, *OPTIONAL_TOPICS)]
-        ),
+        topic_ids=partial(read_topic_ids, settings, [topic.name(prefix) for topic in LOADED_TOPICS]),
     )
     token = new_token()
     routes = loader_routes(sink, loader, token)
@@ -64,6 +65,7 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
     ):
         watching = asyncio.create_task(watch_loader(watch, loader.status))
         stopper = asyncio.create_task(set_when_told(stop))
+        showing = asyncio.create_task(_show_completeness(settings, sink))
         try:
             await loader.run(stop)
         except HaltError as exc:
@@ -71,6 +73,18 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
             return ExitStatus.HALTED
         finally:
             stopper.cancel()
+            showing.cancel()
             watching.cancel()
         log.info("loader_stopped")
         return 0
+
+
+async def _show_completeness(settings: Settings, sink: Sink) -> None:
+    apps = [app for account in api_accounts(settings) for app in account.sdk_app_ids]
+    await keep_showing(
+        CompletenessMetrics(REGISTRY, apps),
+        sink,
+        sdk_app_ids=apps,
+        every_seconds=settings.completeness.metrics_seconds,
+        now=utc_now,
+    )

@@ -224,9 +224,10 @@ def _api_voicemail_row(number: int) -> _Rows:
 class Completeness:
     """What is complete of one application and UTC hour of call end.
 
-    known_to_api: sessions that the API tells of. in_warehouse: those with a CDR, by push, from the API, or both.
-    by_push: a CDR was pushed. api_only: the CDR came from the API alone. push_only: pushed, and the API was not asked
-    or knows nothing. recordings_received counts what came in either way; recovered of them came from the API alone.
+    known_to_api: sessions that the API told of, so none before it was asked. in_warehouse: those with a CDR, by push,
+    from the API, or both. by_push: a CDR was pushed. api_only: the CDR came from the API alone. push_only: pushed, and
+    the API was not asked or knows nothing. without_cdr: only tracks came. recordings_received counts what came in
+    either way; recovered of them came from the API alone.
     """
 
     sessions_known_to_api: int = 0
@@ -234,6 +235,7 @@ class Completeness:
     sessions_by_push: int = 0
     sessions_api_only: int = 0
     sessions_push_only: int = 0
+    sessions_without_cdr: int = 0
     recordings_expected: int = 0
     recordings_received: int = 0
     recordings_recovered: int = 0
@@ -251,25 +253,29 @@ def completeness(
 ) -> dict[tuple[int, datetime], Completeness]:
     """Give the right numbers by application and hour in which calls ended; `was_asked=False` gives those before.
 
-    A session of which only tracks came has no end of its own yet, and counts in the hour in which its call did end.
+    A session of which only tracks came has no end of its own yet, and counts in the hour in which the first of them
+    was made. One of which nothing came is nowhere, unless the API told of it.
     """
     result: dict[tuple[int, datetime], Completeness] = {}
     for line in sessions:
         session = facts_of(line)
         rows = reconciled(line, reconciliation).expected
-        is_known = reconciliation.habits.visible_at(session) <= reconciliation.asked_at.timestamp()
-        ended = datetime.fromtimestamp(latest_call(session).ended, UTC)
-        if rows is not None and rows["session"].get("ended_at"):
-            ended = datetime.fromisoformat(rows["session"]["ended_at"])
-        hour = ended.replace(minute=0, second=0, microsecond=0)
+        if rows is None:
+            continue
+        hour = _moment(rows).replace(minute=0, second=0, microsecond=0)
         of_hour = result.setdefault((line.sdk_app_id, hour), Completeness())
-        of_hour.add(_completeness_of(rows, is_known=is_known))
+        of_hour.add(_completeness_of(rows, is_known=reconciliation.knows(session)))
     return result
 
 
-def _completeness_of(rows: _Rows | None, *, is_known: bool) -> Completeness:
-    if rows is None:
-        return Completeness(sessions_known_to_api=is_known)
+def _moment(rows: _Rows) -> datetime:
+    """When a session ended; else when it started; else when the first of its tracks was made."""
+    session = rows["session"]
+    made = [row["generated_at"] for row in (*rows["recordings"], *rows["voicemails"]) if row["generated_at"]]
+    return datetime.fromisoformat(session.get("ended_at") or session.get("started_at") or min(made))
+
+
+def _completeness_of(rows: _Rows, *, is_known: bool) -> Completeness:
     source, recordings = rows["session"]["source"], rows["recordings"]
     return Completeness(
         sessions_known_to_api=is_known,
@@ -277,6 +283,7 @@ def _completeness_of(rows: _Rows | None, *, is_known: bool) -> Completeness:
         sessions_by_push=source in {"push", "push+api"},
         sessions_api_only=source == "api",
         sessions_push_only=source == "push",
+        sessions_without_cdr=source is None,
         recordings_expected=sum(row["is_expected"] for row in recordings),
         recordings_received=sum(row["is_received"] for row in recordings),
         recordings_recovered=sum(row["is_received"] and row["source"] == "api" for row in recordings),

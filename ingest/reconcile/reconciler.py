@@ -23,7 +23,7 @@ from ingest.reconcile.metrics import ReconcileMetrics
 from ingest.reconcile.paging import Reading, Span, read_span
 from ingest.reconcile.progress import Progress
 from ingest.reconcile.publishing import PatientPublisher
-from ingest.reconcile.rows import row_events
+from ingest.reconcile.rows import RowEvents, row_events
 from ingest.reconcile.standing import Standing
 from ingest.reconcile.windows import API_REACHES_BACK, Hour, Timing, due_hours
 from ingest.reconcile.working import run_until
@@ -135,7 +135,7 @@ class Reconciler:
             span = Span(app, now - back_from, now - back_to, (session_id,))
             reading = await self._read(caller, span)
             if reading.rows:
-                events, letters = self._events(app, reading)
+                events, letters = _joined(self._said(app, reading))
                 await self._publisher.publish(self._publisher.records_of(events, letters))
                 return events
         return []
@@ -197,7 +197,8 @@ class Reconciler:
             work.set_aside[hour] = time.monotonic() + SET_ASIDE_SECONDS if exc.remedy is Remedy.REQUEST else 0.0
             self._fail(standing, exc)
             return
-        events, letters = self._events(hour.sdk_app_id, reading)
+        said = self._said(hour.sdk_app_id, reading)
+        events, letters = _joined(said)
         news, buckets = self._progress.news(hour, events)
         news = [event for event in news if event.digest not in self._published]
         letters = [letter for letter in letters if letter.dead_letter_id not in self._published]
@@ -209,6 +210,7 @@ class Reconciler:
             asked_at=asked_at,
             total_count=reading.total_count,
             row_count=len(reading.rows),
+            unusable_count=sum(not row.events for row in said),
             is_whole=reading.is_whole,
             is_final=is_final,
             buckets={} if is_final else buckets,  # nobody will compare
@@ -224,15 +226,12 @@ class Reconciler:
     async def _read(self, caller: Caller, span: Span) -> Reading:
         return await read_span(caller, span, now=self._moment, on_restart=self._metrics.count_restart)
 
-    def _events(self, app: int, reading: Reading) -> tuple[list[NormalizedEvent], list[DeadLetter]]:
-        events: list[NormalizedEvent] = []
-        letters: list[DeadLetter] = []
+    def _said(self, app: int, reading: Reading) -> list[RowEvents]:
         absent_after = self._options.timing.absent_after
-        for asked_at, row in (*reading.rows.values(), *reading.nameless):
-            said = row_events(row, sdk_app_id=app, asked_at=asked_at, absent_after=absent_after)
-            events += said.events
-            letters += said.letters
-        return events, letters
+        return [
+            row_events(row, sdk_app_id=app, asked_at=asked_at, absent_after=absent_after)
+            for asked_at, row in (*reading.rows.values(), *reading.nameless)
+        ]
 
     def _remember(self, identities: Iterable[str]) -> None:
         """Losing this costs only repeats."""
@@ -279,3 +278,8 @@ class Reconciler:
     def _moment(self) -> datetime:
         """Now, in the whole milliseconds that an event holds."""
         return instant_of_ms(instant_ms(self._now()))
+
+
+def _joined(said: Iterable[RowEvents]) -> tuple[list[NormalizedEvent], list[DeadLetter]]:
+    rows = list(said)
+    return [event for row in rows for event in row.events], [letter for row in rows for letter in row.letters]

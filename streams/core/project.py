@@ -15,6 +15,7 @@ from schemas.models import instant_text_of_ms
 from schemas.session import SESSION_SCHEMA_VERSION, SessionDocument
 from schemas.version import session_version
 from schemas.wire import CdrPush, Kind, LegObject, WireModel
+from streams.core.disagreements import list_disagreements
 from streams.core.merge import MergedCdr, MergedLeg, merge_cdr
 from streams.core.recordings import Carrier, match_recordings, source_text
 from streams.core.state import Report, SessionState
@@ -45,8 +46,7 @@ def project(sdk_app_id: int, session_id: str, state: SessionState) -> SessionDoc
 def project_public(sdk_app_id: int, session_id: str, state: SessionState) -> dict[str, Any]:
     """The same as the JSON values that are published: what runs for every report of every session."""
     assert state.reports, "a session without a report does not exist"
-    # The deciding report first: first received latest, then the larger digest (law 4).
-    ranked = sorted(state.reports.items(), key=_rank, reverse=True)
+    ranked = ranked_reports(state)
     by_kind: dict[EventKind, list[tuple[str, Report]]] = defaultdict(list)
     for digest, report in ranked:
         by_kind[report.kind].append((digest, report))
@@ -93,8 +93,14 @@ def project_public(sdk_app_id: int, session_id: str, state: SessionState) -> dic
         "legs": [_leg(leg) for leg in cdr.legs],
         "recordings": recordings,
         "voicemails": voicemails,
+        "field_disagreements": list_disagreements(cdrs),
     }
     return document
+
+
+def ranked_reports(state: SessionState) -> list[tuple[str, Report]]:
+    """A session's reports, the deciding one first: first received latest, then the larger digest (law 4)."""
+    return sorted(state.reports.items(), key=_rank, reverse=True)
 
 
 def _rank(item: tuple[str, Report]) -> tuple[int, str]:

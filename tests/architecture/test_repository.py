@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from callweave.settings import Settings, _leaves
-from schemas.columns import TABLES
+from schemas.columns import COLUMNED_VIEWS, TABLES
 from schemas.enrichment import RECORDS
 from schemas.topics import ENRICHMENT_TOPICS, EVENT_TOPICS, TOPICS
 
@@ -49,7 +49,7 @@ def test_the_topics_that_share_keys_share_their_partition_count():
     assert sessions.config["cleanup.policy"] == "compact"
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [*TABLES, *COLUMNED_VIEWS], ids=lambda table: table.name)
 def test_every_column_says_what_it_means(table):
     assert all(column.description for column in table.columns)
     assert set(table.key) <= set(table.column_names)

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from schemas import jsontext
-from schemas.columns import SESSIONS, TABLES
+from schemas.columns import COMPLETENESS, SESSIONS, TABLES
 from schemas.dead_letter import DeadLetter
+from schemas.reconcile import HourRecord
 from schemas.session import SessionDocument
-from sinks.ddl import VIEWS
+from sinks.ddl import DUCKDB, POSTGRES, VIEWS
 from sinks.letters import sighting, tally
 from sinks.rows import SessionKey, lay_out, read_document
 from sinks.sink import (
@@ -34,20 +35,25 @@ from sinks.sink import (
     Written,
 )
 from sinks.warehouse import open_reader, open_sink
+from sinks.windows import latest
 from tests.support.sessions import (
     APP,
     RECEIVED_AT,
+    a_call,
+    a_disagreement,
     a_leg,
     a_letter,
     a_recording,
     a_session,
     a_voicemail,
+    an_hour,
     session_record,
 )
 
 SESSIONS_0 = LogPartition("tccc.sessions", 0)
 SESSIONS_1 = LogPartition("tccc.sessions", 1)
 LETTERS_0 = LogPartition("tccc.dead_letters", 0)
+WINDOWS_0 = LogPartition("tccc.reconcile", 0)
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 DEADLINE_SECONDS = 3600
 
@@ -73,6 +79,17 @@ class Warehouse:
         return self.sink.write(
             a_batch(*documents, letters=letters, offsets={SESSIONS_0: (stored or 0) + 1}, expected={SESSIONS_0: stored})
         )
+
+    def ask(self, *windows: HourRecord) -> Written:
+        """Write a batch of hours of the API."""
+        stored = self.sink.offsets().get(WINDOWS_0)
+        moved = {WINDOWS_0: (stored or 0) + len(windows)}
+        return self.sink.write(Batch(a_batch().sessions, (), moved, {WINDOWS_0: stored}, latest(windows)))
+
+    def completeness(self, *columns: str) -> dict[datetime, tuple[Any, ...]]:
+        """Some columns of `completeness`, by hour."""
+        rows = self.rows(f"SELECT hour, {', '.join(columns)} FROM completeness ORDER BY sdk_app_id, hour")
+        return {row[0].astimezone(UTC): row[1:] for row in rows}
 
 
 def a_batch(
@@ -611,6 +628,119 @@ def test_kpi_daily_counts_by_utc_day_of_the_start(warehouse: Warehouse) -> None:
         "recordings_missing": 1,
     }
     assert (second["offered"], second["service_level_20s"]) == (1, 0.0)
+
+
+# Disagreements and completeness
+
+
+def test_disagreements_are_replaced_with_their_session(warehouse: Warehouse) -> None:
+    warehouse.load(a_session(version=1, field_disagreements=[a_disagreement("Caller"), a_disagreement("CallType")]))
+    warehouse.load(a_session(version=2, field_disagreements=[a_disagreement("Caller", api_value="c")]))
+
+    assert warehouse.rows("SELECT field, pushed_value, api_value, api_asked_at FROM field_disagreements") == [
+        ("Caller", "a", "c", RECEIVED_AT)
+    ]
+
+
+NINE, TEN = datetime(2026, 11, 24, 9, tzinfo=UTC), datetime(2026, 11, 24, 10, tzinfo=UTC)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+def test_of_an_hours_readings_the_one_asked_for_last_counts(warehouse: Warehouse) -> None:
+    first, second = an_hour(NINE, row_count=1, is_final=False, asked_at=TEN), an_hour(NINE, row_count=2)
+    for windows in ((first,), (second, first), (second,), (first,)):
+        warehouse.ask(*windows)
+
+    assert warehouse.rows("SELECT window_start, row_count, is_final FROM reconcile_windows") == [(NINE, 2, True)]
+    assert warehouse.sink.offsets() == {WINDOWS_0: 5}
+
+
+def test_completeness_has_the_columns_that_are_promised(warehouse: Warehouse) -> None:
+    warehouse.load(a_call("a", NINE))
+    schema = "main" if warehouse.url.startswith("duckdb") else "public"
+    found = warehouse.rows(
+        "SELECT column_name, data_type FROM information_schema.columns "
+        f"WHERE table_name = 'completeness' AND table_schema = '{schema}' ORDER BY ordinal_position"
+    )
+    dialect = DUCKDB if warehouse.url.startswith("duckdb") else POSTGRES
+
+    assert found == [(column.name, dialect.types[column.type]) for column in COMPLETENESS.columns]
+
+
+def test_completeness_counts_what_is_known_pushed_recovered_and_missing(warehouse: Warehouse) -> None:
+    warehouse.load(
+        a_call("pushed", NINE + MINUTE, "push", recordings_expected=2, recordings_received=1, recordings_missing=1),
+        a_call("both", NINE + 59 * MINUTE, "push+api", recordings_received=1),
+        a_call(
+            "lost",
+            NINE,
+            "api",
+            recordings_expected=2,
+            recordings_received=1,
+            recordings=[
+                a_recording("r-1", received_at=TEN, source="api"),
+                a_recording("r-2", absent_at=TEN),
+                a_recording("r-3", received_at=TEN, source="push"),
+            ],
+        ),
+        a_call("next", TEN, "push"),
+    )
+    warehouse.ask(an_hour(NINE, unusable_count=1))
+
+    assert warehouse.completeness(*COMPLETENESS.column_names[2:15]) == {
+        NINE: (2, 3, 2, 1, 1, 0, 1, 4, 3, 1, 1, 1, (3 + 4 - 1) / (3 + 1 + 4)),
+        TEN: (0, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1.0),
+    }
+
+
+def test_a_session_without_a_cdr_is_missing_where_its_first_track_was_made(warehouse: Warehouse) -> None:
+    warehouse.load(
+        a_session(
+            "tracks",
+            recordings=[a_recording(generated_at=TEN + MINUTE)],
+            voicemails=[a_voicemail(generated_at=NINE + MINUTE)],
+        ),
+        a_session("nothing but a receipt"),
+        a_call("no end", TEN, ended_at=None),
+    )
+
+    assert warehouse.completeness("sessions_without_cdr", "sessions_in_warehouse", "share") == {
+        RECEIVED_AT.replace(minute=0, second=0, microsecond=0): (1, 0, 0.0),
+        NINE: (1, 1, 0.5),
+    }
+
+
+def test_an_hour_is_final_when_all_hours_in_which_its_calls_began_are(warehouse: Warehouse) -> None:
+    hours = [NINE + number * HOUR for number in range(-6, 4)]
+    warehouse.load(
+        a_call("short", hours[5] + MINUTE, started_at=hours[5]),
+        a_call("long", hours[6] + MINUTE, started_at=hours[1] + MINUTE),
+        a_call("nonsense", hours[9] + MINUTE, started_at=datetime(1970, 1, 2, tzinfo=UTC)),
+    )
+    never = warehouse.completeness("asked_at", "is_final")
+    warehouse.ask(*(an_hour(start, is_final=start != hours[2]) for start in hours))
+    before = warehouse.completeness("is_final")
+    warehouse.ask(an_hour(hours[2], asked_at=TEN + timedelta(days=9)))
+    after = warehouse.completeness("is_final")
+
+    assert never == dict.fromkeys((hours[5], hours[6], hours[9]), (None, False))
+    # The first has no hour before it, and the third none that is final; six waits for the third, in which nothing is.
+    assert [start for start in hours if not before[start][0]] == [hours[at] for at in (0, 2, 3, 6, 9)]
+    assert [start for start in hours if not after[start][0]] == [hours[0], hours[9]]
+    warehouse.ask(*(an_hour(hours[9] - number * HOUR) for number in range(25)))
+    assert warehouse.completeness("is_final")[hours[9]] == (True,)
+
+
+def test_an_hour_that_was_asked_for_and_held_nothing_is_complete_knowledge(warehouse: Warehouse) -> None:
+    warehouse.ask(an_hour(NINE), an_hour(TEN), an_hour(TEN, sdk_app_id=7, window_end=TEN + MINUTE, is_final=False))
+
+    rows = warehouse.rows("SELECT sdk_app_id, hour, share, read_to, is_final FROM completeness ORDER BY 1, 2")
+
+    assert rows == [
+        (7, TEN, None, TEN + MINUTE, False),
+        (APP, NINE, None, TEN, False),
+        (APP, TEN, None, TEN + HOUR, True),
+    ]
 
 
 # Queries

@@ -1,23 +1,48 @@
 """The loader on a real Kafka: topics to a DuckDB file, over restarts, added partitions and topics made anew."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from schemas.topics import MESSAGE_BYTES_MAX
+from schemas.topics import MESSAGE_BYTES_MAX, RECONCILE
 from sinks.halt import HaltError
 from sinks.intake import RAW_BYTES_MAX
 from sinks.loader import Loader
 from sinks.warehouse import open_sink
 from tests.support.loading import DEADLINE_SECONDS, SETTINGS, Log, loaded, loading, rows, until
-from tests.support.sessions import a_letter, a_session, session_record
+from tests.support.sessions import a_letter, a_session, an_hour, session_record
 
 
 @pytest.fixture
 def log(kafka: str, topic_prefix: str) -> Log:
     return Log(kafka, topic_prefix)
+
+
+async def test_hours_of_the_api_are_loaded_once_their_topic_exists(log: Log, tmp_path: Path) -> None:
+    nine, ten = datetime(2026, 11, 24, 9, tzinfo=UTC), datetime(2026, 11, 24, 10, tzinfo=UTC)
+    hours = RECONCILE.name(log.prefix)
+    await log.create((log.sessions, 1), (log.letters, 1))
+
+    async with loading(log, tmp_path) as loader:
+        await log.send(log.sessions, [session_record(a_session())])
+        await until(lambda: loader.status().sessions_applied == 1)
+        await log.create((hours, 1))
+        first = an_hour(nine, is_final=False, asked_at=ten, row_count=4, total_count=5)
+        await log.send(hours, [(first.key, first.encoded()), (b"1:2", b"no hour")])
+        await until(lambda: loader.status().dead_lettered == 1)
+    async with loading(log, tmp_path) as loader:
+        second = an_hour(nine, row_count=5, total_count=5)
+        await log.send(hours, [(second.key, second.encoded()), (b"1:3", None)])
+        ends = {log.sessions: 1, log.letters: 1, hours: 4}
+        await until(lambda: {part.partition.topic: part.next_offset for part in loader.status().partitions} == ends)
+
+    assert rows(tmp_path, "select window_start, row_count, is_final from reconcile_windows") == [(nine, 5, True)]
+    assert rows(tmp_path, "select stage, reason, topic, raw from dead_letters") == [
+        ("load", "SCHEMA_VIOLATION", hours, b"no hour")
+    ]
 
 
 async def test_what_is_in_the_topics_is_in_the_tables_and_a_restart_goes_on_from_there(

@@ -4,8 +4,10 @@ Restoring is the worker's own code, fed with the records that are really in the 
 start), and onto each store that a worker left behind, however it ended (a warm start).
 """
 
+import asyncio
 import json
 import tempfile
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +25,8 @@ from schemas.topics import EVENT_TOPICS, MESSAGE_BYTES_MAX, SESSIONS
 from streams.engine.positions import decode_positions, is_session_key, store_key
 from streams.worker import WorkerOptions, build_worker
 from tests.faults.trial import PARTITIONS, Ledger, Trial
+
+COMPACTED_SECONDS_MAX = 30.0
 
 
 @dataclass
@@ -72,6 +76,16 @@ async def audit(trial: Trial) -> Audit:
     for state in sorted(trial.folder.glob("worker*/state")) if trial.store == "rocksdb" else []:
         _compare(found, state.parent.name, restored(state, trial, records), trial.ledger)
     return found
+
+
+async def until_compacted(trial: Trial) -> None:
+    """Wait until the cleaner has removed something, or for as long as it may reasonably take."""
+    deadline = time.monotonic() + COMPACTED_SECONDS_MAX
+    while time.monotonic() < deadline:
+        records, ends = await read_sessions(trial.settings)
+        if len(records) < sum(ends.values()):
+            return
+        await asyncio.sleep(0.2)
 
 
 @dataclass

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.faults.audit import audit, keep_evidence
+from tests.faults.audit import audit, keep_evidence, until_compacted
 from tests.faults.trial import FAULTS, NoProgressError, Trial, TrialBroker
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +73,8 @@ async def run_trial(trial: Trial) -> Outcome:
     except NoProgressError as exc:
         hung = str(exc)
     total = time.monotonic() - begun
+    if trial.fault == "compaction":
+        await until_compacted(trial)
     found = await audit(trial)
     outcome = Outcome(
         code=code_of(trial.worker),

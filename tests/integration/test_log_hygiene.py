@@ -38,11 +38,16 @@ def test_whatever_goes_wrong_no_log_holds_what_was_pushed_or_who_may_push(
 ) -> None:
     settings = {**SECRETS, "LOG__FORMAT": as_format, "LOG__LEVEL": "debug"}
     program = Program(tmp_path / "data", kafka, topic_prefix, settings)
+    (tmp_path / "no-directory").write_text("so that the spool cannot be had either")
     away = Program(
         tmp_path / "away",
         "127.0.0.1:1",
         topic_prefix,
-        {**settings, "WAREHOUSE__URL": "postgresql://planted-dbuser:planted-dbpassword@127.0.0.1:1/away"},
+        {
+            **settings,
+            "WAREHOUSE__URL": "postgresql://planted-dbuser:planted-dbpassword@127.0.0.1:1/away",
+            "RECEIVER__SPOOL_DIR": str(tmp_path / "no-directory" / "spool"),
+        },
     )
     program.run("topics", "apply")
     with ExitStack() as roles:

@@ -25,6 +25,7 @@ MOVES_WITH_A_RECEIPT = {"version", "last_received_at"}
 COLUMNS_OF_A_CDR = set(SessionDocument.model_fields) - {
     "version", "first_received_at", "last_received_at", "source", "extra", "recordings", "voicemails", "legs",
     "recordings_received", "recordings_missing", "recordings_expected", "voicemail_count", "schema_version",
+    "field_disagreements",
 }  # fmt: skip
 TOKEN = "d3adb33f"
 

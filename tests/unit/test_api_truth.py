@@ -174,15 +174,18 @@ def a_line(number: int, end: datetime, *, made: int = 2, lost: tuple[str, ...] =
     """A session with two names, of which `made` recordings exist; the contents `lost` were never pushed."""
     ids = (f"root-{number}", f"leg-{number}")
     people = ("008613900000001", "ann@example.com")
+    ended = int(end.timestamp())
     session = Session(
         sdk_app_id=1,
         session_id=f"s-{number}",
         calls=(a_call(end, record_ids=ids),),
         recordings=tuple(
-            Recording(record_id=ids[place], endpoint_user=people[place], timestamp=1, url=f"http://r/{number}{place}")
+            Recording(
+                record_id=ids[place], endpoint_user=people[place], timestamp=ended, url=f"http://r/{number}{place}"
+            )
             for place in range(made)
         ),
-        voicemails=(Voicemail(endpoint_user="13900000001", timestamp=1, url=f"http://v/{number}"),),
+        voicemails=(Voicemail(endpoint_user="13900000001", timestamp=ended, url=f"http://v/{number}"),),
     )
     contents = ["cdr:0", *(f"record:{place}" for place in range(made)), "voicemail:0"]
     sent = [
@@ -211,16 +214,15 @@ def test_completeness_counts_by_hour_of_call_end_before_and_after():
 
     assert completeness(lines, before) == {
         (1, hour("09:00")): Completeness(
-            sessions_known_to_api=3,
             sessions_in_warehouse=2,
             sessions_by_push=2,
             sessions_push_only=2,
+            sessions_without_cdr=1,
             recordings_expected=4,
             recordings_received=5,
             recordings_missing=1,
         ),
         (1, at_ten): Completeness(
-            sessions_known_to_api=2,
             sessions_in_warehouse=1,
             sessions_by_push=1,
             sessions_push_only=1,

@@ -13,7 +13,9 @@ from aiokafka.errors import KafkaConnectionError
 from callweave.accounts import api_accounts
 from callweave.settings import load_settings
 from callweave.simulator.api.access import Secret
+from callweave.simulator.api.rows import tel_cdr
 from callweave.simulator.api.server import ApiServer
+from callweave.simulator.facts import Session
 from ingest.reconcile.paging import READINGS_MAX
 from ingest.reconcile.windows import Timing
 from schemas.events import ApiFact, EventKind, Source
@@ -89,6 +91,26 @@ async def test_an_hour_is_noted_only_after_all_that_it_held(ledger: Path) -> Non
         assert theirs <= published
         assert noted.row_count >= len(theirs)
     assert len(office.kafka.hours) == len({hour.key for hour in office.kafka.hours})
+
+
+async def test_rows_that_are_of_no_use_are_letters_and_counted_in_their_hour(
+    ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One that starts on the hour is a row of two windows.
+    inside = [session for session in SESSIONS if session.calls[0].started % 3600]
+    useless = {(session.sdk_app_id, session.session_id) for session in inside[::40]}
+
+    def without_an_id(session: Session, *arguments: Any, **more: Any) -> dict[str, Any]:
+        row = tel_cdr(session, *arguments, **more)
+        return {**row, "SessionId": ""} if (session.sdk_app_id, session.session_id) in useless else row
+
+    monkeypatch.setattr("callweave.simulator.api.world.tel_cdr", without_an_id)
+    async with served(ledger) as (server, _), an_office(an_account(server)) as office:
+        await office.read()
+
+    assert sum(hour.unusable_count for hour in office.kafka.hours) == len(useless) == 3
+    assert sum(record.topic.endswith("dead_letters") for record in office.kafka.journal) == len(useless)
+    assert not {(event.sdk_app_id, event.session_id) for event in office.kafka.events} & useless
 
 
 async def test_a_new_process_that_remembers_nothing_publishes_nothing_twice_and_reads_no_final_hour(

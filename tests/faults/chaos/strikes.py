@@ -28,6 +28,8 @@ STALE_LOOK_BACK = 1_500
 STALE_RECORDS_MAX = 60
 STALE_SECONDS_MAX = 20.0
 
+LOOK_SECONDS = 0.05
+
 
 async def strike(stage: Stage, planned: Strike) -> str:
     """Do it, wait while it lasts, undo it; what came of it in a word. StageError where it could not be done."""
@@ -50,10 +52,12 @@ async def _end(stage: Stage, planned: Strike, number: signal.Signals) -> str:
         case "broker":
             if number is signal.SIGKILL:
                 os.kill(stage.broker.pid, number)
+                while stage.broker.is_alive():  # noqa: ASYNC110 - a busy machine takes its time, even to kill
+                    await asyncio.sleep(LOOK_SECONDS)
             else:
                 await asyncio.to_thread(stage.broker.stop)
             await asyncio.sleep(planned.seconds)
-            await asyncio.to_thread(stage.broker.start)
+            await asyncio.to_thread(stage.broker.come_back)
         case "postgres":
             assert stage.postgres is not None
             kill_postgres(stage.postgres)
