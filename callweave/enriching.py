@@ -67,7 +67,7 @@ async def wired_enricher(
         feed = None
         if options.session_details:
             consumer = await held.enter_async_context(
-                plain_consumer(settings, max_partition_fetch_bytes=MESSAGE_BYTES_MAX, auto_offset_reset="earliest")
+                plain_consumer(settings, max_partition_fetch_bytes=MESSAGE_BYTES_MAX)
             )
             async with admin_client(settings) as admin:
                 partitions = await partitions_of(admin, [SESSIONS.name(prefix)])
