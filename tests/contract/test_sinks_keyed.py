@@ -48,7 +48,7 @@ def load(sink: Sink, *records: tuple[str, EnrichmentRecord], sessions: Any = ())
         by_table.setdefault(name, []).append(record)
     stored = sink.offsets().get(PLACE)
     rows, _ = lay_out(read_document(*session_record(session)) for session in sessions)
-    sink.write(Batch(rows, (), {PLACE: (stored or 0) + 1}, {PLACE: stored}, keyed_rows(by_table)))
+    sink.write(Batch(rows, (), {PLACE: (stored or 0) + 1}, {PLACE: stored}, keyed=keyed_rows(by_table)))
 
 
 def at(seconds: int) -> Any:
