@@ -1,6 +1,7 @@
 """`callweave demo`: everything on one machine, calls with every kind of trouble, and the proof that none was lost.
 
-It runs the same `callweave up` that users run, as a process of its own, and looks at it from outside.
+It runs the same `callweave up` that users run, as a process of its own, and looks at it from outside. Then it asks a
+simulated API of TCCC for what was never pushed (`callweave.demo_repair`), and compares again.
 """
 
 import asyncio
@@ -10,15 +11,18 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from callweave.child import die_with_parent
 from callweave.cli.common import print_table, say
 from callweave.cli.trying import report_lines, simulate_visibly
+from callweave.demo_repair import reconcile_with_simulated_api
 from callweave.kafka import bootstrap_servers
 from callweave.reading import open_questions
 from callweave.settings import MisconfiguredError, ReceiverSettings, Settings
 from callweave.simulator import SimulationOptions, TokenRequest
+from callweave.simulator.reconciled import Reconciliation
 from callweave.standing import look, wait_idle
 from callweave.supervisor import ROLES
 from callweave.tenant_settings import revealed
@@ -30,6 +34,10 @@ TROUBLE = {
     "repush": 0.03,
     "shuffle": 1.0,
     "withhold": 0.02,
+    "withhold_cdr": 0.01,
+    "withhold_voicemail": 0.02,
+    "unpushed": 0.01,
+    "never_recorded": 0.005,
     "useless": 0.01,
     "missing_header": 0.02,
     "numbers_as_text": 0.02,
@@ -47,6 +55,7 @@ Look for yourself (everything is in {data}):
   {program} up --data {data}          starts it again; then, beside it:
   {program} sql --data {data} "select * from sessions limit 5"
   {program} sql --data {data} "select * from missing_recordings"
+  {program} completeness --data {data} --from 4d
   {program} status --data {data}
   {program} session --data {data} {example}
   {program} dead-letters list --data {data}
@@ -87,20 +96,29 @@ async def run_demo(settings: Settings, *, config: Path | None, sessions: int, se
         for line in report_lines(report):
             say(line)
         with_broker = _with_broker(settings)
-        pending = await wait_idle(with_broker, IDLE_SECONDS_MAX)
-        if pending is not None:
-            say(f"not everything arrived within {IDLE_SECONDS_MAX:g} s: {pending}")
+        if not await _is_idle(with_broker):
             return 1
-        return await asyncio.to_thread(_show, with_broker, ledger, report.given_up)
+        is_whole = await asyncio.to_thread(_compare_pushes, with_broker, ledger)
+        say("asking the API (a simulator of TCCC's, through its own SDK) for what was never pushed")
+        status = await reconcile_with_simulated_api(with_broker, config=config, ledger=ledger)
+        if status != 0 or not await _is_idle(with_broker):
+            return 1
+        is_repaired = await asyncio.to_thread(_compare_all, with_broker, ledger)
+        return 0 if is_whole and is_repaired and not report.given_up else 1
 
 
-def _show(settings: Settings, ledger: Path, given_up: int) -> int:
-    """What arrived against what was sent, the numbers, and where to look next."""
+async def _is_idle(settings: Settings) -> bool:
+    pending = await wait_idle(settings, IDLE_SECONDS_MAX)
+    if pending is not None:
+        say(f"not everything arrived within {IDLE_SECONDS_MAX:g} s: {pending}")
+    return pending is None
+
+
+def _compare_pushes(settings: Settings, ledger: Path) -> bool:
+    """What arrived against what was pushed."""
     standing = look(settings)
     with open_questions(settings) as questions:
         verification = compare(ledger, lambda statement: questions.ask(statement).dicts())
-        numbers = questions.ask(KPI_SQL)
-        example = questions.ask("select sdk_app_id, session_id from sessions where leg_count > 1 limit 1").rows
     print()
     for line in verification.lines():
         print(line)
@@ -108,14 +126,42 @@ def _show(settings: Settings, ledger: Path, given_up: int) -> int:
     if p50 is not None and p95 is not None:
         print(f"freshness, from the receiver's acknowledgement to the committed row: p50 {p50:.2f} s, p95 {p95:.2f} s")
     print()
+    return verification.ok
+
+
+def _compare_all(settings: Settings, ledger: Path) -> bool:
+    """What is there against everything that happened, pushed or not; the numbers, and where to look next."""
+    with open_questions(settings) as questions:
+        verification = compare(
+            ledger,
+            lambda statement: questions.ask(statement).dicts(),
+            reconciliation=Reconciliation(
+                asked_at=datetime.now(UTC), absent_after=timedelta(seconds=settings.reconcile.absent_after_seconds)
+            ),
+        )
+        numbers = questions.ask(KPI_SQL)
+        repaired = questions.ask(REPAIRED_SQL)
+        example = questions.ask("select sdk_app_id, session_id from sessions where leg_count > 1 limit 1").rows
+    print()
+    for line in verification.lines():
+        print(line)
+    print()
+    print_table(repaired.columns, repaired.rows, title="completeness")
+    print()
     print_table(numbers.columns, numbers.rows, title="kpi_daily")
     print()
     named = f"{example[0][0]} {example[0][1]}" if example else "SDK_APP_ID SESSION_ID"
     program = "callweave" if shutil.which("callweave") else ".venv/bin/callweave"
     print(LATER.format(data=settings.data_dir, program=program, example=named))
-    return 0 if verification.ok and not given_up else 1
+    return verification.ok
 
 
+REPAIRED_SQL = """
+select sdk_app_id, sum(sessions_known_to_api) as "known to the API", sum(sessions_by_push) as "pushed",
+       sum(sessions_api_only) as "repaired calls", sum(recordings_recovered) as "repaired recordings",
+       sum(recordings_absent) as "never recorded", sum(recordings_missing) as "still missing"
+from completeness group by 1 order by 1
+"""
 KPI_SQL = """
 select sdk_app_id, day, offered, answered, abandoned,
        round(100 * service_level_20s) as "service level %", round(asa_seconds) as "ASA s",

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,6 +164,12 @@ async def _first_answer(driver: Driver) -> None:
         await asyncio.sleep(0.1)
 
 
+def _due(waiting: Sequence[Strike], under_way: Iterable[tuple[Strike, float]], elapsed: float) -> Strike | None:
+    """The next strike whose time has come; one at something that is still being struck waits until that is over."""
+    busy = {planned.target for planned, _ in under_way}
+    return next((planned for planned in waiting if planned.at <= elapsed and planned.target not in busy), None)
+
+
 async def _strike_all(stage: Stage, driver: Driver, outcome: Outcome, say: Callable[[str], None]) -> None:
     begun = time.monotonic()
     waiting = list(outcome.plan)
@@ -171,8 +177,8 @@ async def _strike_all(stage: Stage, driver: Driver, outcome: Outcome, say: Calla
     told = begun
     seconds = outcome.options.seconds
     while (elapsed := time.monotonic() - begun) < seconds or under_way:
-        while waiting and waiting[0].at <= elapsed:
-            planned = waiting.pop(0)
+        while elapsed < seconds and (planned := _due(waiting, under_way.values(), elapsed)) is not None:
+            waiting.remove(planned)
             under_way[asyncio.create_task(strike(stage, planned))] = planned, time.time()
         for task in [task for task in under_way if task.done()]:
             planned, began = under_way.pop(task)
