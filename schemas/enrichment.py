@@ -14,8 +14,11 @@ from schemas.session import Extra, FreeText, Mail, PersonName, Phone
 
 ENRICHMENT_SCHEMA_VERSION: Final = 1
 
-AgentMail = Annotated[str, Personal(Privacy.MAIL), Field(min_length=1)]
-SessionId = Annotated[str, Field(min_length=1)]
+KEY_CHARACTERS_MAX: Final = 512
+"""Of a text in a key: a warehouse's index has a limit, and no id or mail comes near."""
+
+AgentMail = Annotated[str, Personal(Privacy.MAIL), Field(min_length=1, max_length=KEY_CHARACTERS_MAX)]
+SessionId = Annotated[str, Field(min_length=1, max_length=KEY_CHARACTERS_MAX)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Whole = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 

@@ -11,7 +11,7 @@ from typing import Any
 from ingest.enrich.reading import cells_of, items_of, letter_about
 from schemas import jsontext
 from schemas.dead_letter import DeadLetter
-from schemas.enrichment import AgentEvent, SessionDetail
+from schemas.enrichment import KEY_CHARACTERS_MAX, AgentEvent, SessionDetail
 from schemas.wire_api import AgentEventObject
 
 ACTION = "DescribeSessionDetail"
@@ -57,6 +57,8 @@ def wanted_session(value: bytes) -> WantedSession | None:
             return None
         ended_at = datetime.fromisoformat(document["ended_at"])
         started_at = datetime.fromisoformat(document["started_at"] or document["ended_at"])
+        if not 0 < len(document["session_id"]) <= KEY_CHARACTERS_MAX:
+            return None
         return WantedSession(ended_at, min(started_at, ended_at), document["sdk_app_id"], document["session_id"])
     except (jsontext.NotJsonError, KeyError, TypeError, ValueError):
         return None  # not ended, or no document: the loader writes the letter about the latter

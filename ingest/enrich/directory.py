@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ingest.enrich.reading import cells_of, letter_about
 from schemas.dead_letter import DeadLetter
-from schemas.enrichment import Agent, SkillGroup
+from schemas.enrichment import KEY_CHARACTERS_MAX, Agent, SkillGroup
 from schemas.models import instant_ms, instant_of_ms
 from schemas.wire import WireModel
 from schemas.wire_api import SkillGroupObject, StaffObject
@@ -94,7 +94,9 @@ def _read(
     for item in items:
         cells = cells_of(listing.wire, item)
         identity = cells.columns.get(listing.identity)
-        problem = cells.problem or (None if identity is not None else f"it has no {listing.identity}")
+        if isinstance(identity, str) and len(identity) > KEY_CHARACTERS_MAX:
+            identity = None
+        problem = cells.problem or (None if identity is not None else f"it has no {listing.identity} that can be a key")
         if problem is not None:
             letters.append(letter_about(item, problem, action=listing.action, asked_at=asked_at))
         if identity is None:

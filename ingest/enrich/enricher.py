@@ -30,7 +30,7 @@ from ingest.reconcile.limiter import Limiter
 from ingest.reconcile.publishing import PatientPublisher
 from ingest.reconcile.working import run_until
 from schemas.dead_letter import DeadLetter
-from schemas.enrichment import RECORDS, EnrichmentRecord
+from schemas.enrichment import KEY_CHARACTERS_MAX, RECORDS, EnrichmentRecord
 from schemas.models import instant_ms, instant_of_ms
 
 LOOK_SECONDS = 1.0
@@ -209,7 +209,7 @@ class Enricher:
         """Who has a history that may grow: whoever is listed now."""
         items = await _listed(desk.caller, AGENTS, app)
         listed = {item.get("Mail") for item in items if isinstance(item, Mapping)}
-        return sorted(mail for mail in listed if isinstance(mail, str) and mail)
+        return sorted(mail for mail in listed if isinstance(mail, str) and 0 < len(mail) <= KEY_CHARACTERS_MAX)
 
     async def _read_status(self, desk: _Desk, app: int, mail: str) -> None:
         now = self._moment()

@@ -176,7 +176,9 @@ async def test_an_item_that_cannot_be_used_is_one_letter_and_the_others_are_rows
 ) -> None:
     listed = Directory.staff
     monkeypatch.setattr(
-        Directory, "staff", lambda self: [{"Name": "nobody", "Mail": "", "LastModifyTimestamp": 0}, *listed(self)]
+        Directory,
+        "staff",
+        lambda self: [{"Name": "nobody", "Mail": "m" * 600, "LastModifyTimestamp": 0}, *listed(self)],
     )
     async with (
         serving(ledger) as (server, _),
