@@ -14,12 +14,15 @@ from callweave.accounts import api_accounts
 from callweave.kafka import admin_client, client_options
 from callweave.reading import open_questions
 from callweave.reconciling import probe
+from callweave.roles.hosting import utc_now
+from callweave.roles.login_tokens import provider_of
 from callweave.roles.receiver import access_of
 from callweave.settings import MisconfiguredError, ReceiverSettings, Settings
 from callweave.spool_standing import spool_standing
 from callweave.standing import look
-from callweave.tenant_settings import SECRET_CHARACTERS_MIN, TenantSettings, filled, weak_secrets
+from callweave.tenant_settings import SECRET_CHARACTERS_MIN, TenantSettings, filled, revealed, weak_secrets
 from callweave.topics import check_topics
+from ingest.login_tokens.callers import EVERYBODY, read_key_holders
 from ingest.tls import CertificateError, TlsFiles, expiry_warning, load_pair
 from ingest.token_endpoint import TOKEN_PATH
 from sinks.sink import MisconfiguredError as SinkMisconfiguredError
@@ -52,7 +55,11 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Run every check; none of them changes anything."""
-    return [_guarded(check, settings) for check in _CHECKS] + [*_api(settings), *_running(settings)]
+    return [_guarded(check, settings) for check in _CHECKS] + [
+        *_api(settings),
+        *_login_tokens(settings),
+        *_running(settings),
+    ]
 
 
 def _guarded(check: Callable[[Settings], Finding], settings: Settings) -> Finding:
@@ -229,6 +236,38 @@ def _api(settings: Settings) -> Iterator[Finding]:
         clock = "" if ahead is None else f", this clock differs from its by {ahead:+.0f} s"
         works = f"SdkAppId {finding.sdk_app_id}: answers{clock}"
         yield Finding("api", finding.problem is None, finding.problem or works)
+
+
+def _login_tokens(settings: Settings) -> Iterator[Finding]:
+    """Who may have login tokens, where they are given."""
+    knobs = settings.login_tokens
+    if not knobs.is_on:
+        return
+    provider = provider_of(knobs)
+    if provider is not None:
+        asyncio.run(provider.fetch())
+        problem = provider.unready()
+        if problem is not None:
+            yield Finding("login tokens", False, f"{problem}: nobody with a token of it gets one of TCCC's")
+            return
+    if knobs.tls_cert_file is None and knobs.host not in LOCAL_HOSTS and not knobs.trusted_proxies:
+        advice = "set CALLWEAVE_LOGIN_TOKENS__TLS_CERT_FILE and __TLS_KEY_FILE, or a proxy in __TRUSTED_PROXIES"
+        yield Finding("login tokens", False, f"keys and tokens travel in plain HTTP: {advice}")
+        return
+    if knobs.tls_cert_file is not None and knobs.tls_key_file is not None:
+        try:
+            warning = expiry_warning(load_pair(TlsFiles(knobs.tls_cert_file, knobs.tls_key_file)).expires_at, utc_now())
+        except CertificateError as exc:
+            warning = str(exc)
+        if warning is not None:
+            yield Finding("login tokens", False, warning)
+            return
+    holders = read_key_holders(revealed(knobs.api_keys), knobs.agents)
+    wide = [holder.name for holder in holders if EVERYBODY in holder.agents.patterns]
+    who = [f"keys of {', '.join(holder.name for holder in holders)}"] if holders else []
+    who += [f"people of {knobs.issuer}"] if provider is not None else []
+    note = f"; {', '.join(wide)} may log in every agent" if wide else ""
+    yield Finding("login tokens", True, f"{' and '.join(who)}{note}")
 
 
 def _drift(settings: Settings) -> Finding:

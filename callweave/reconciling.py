@@ -41,11 +41,12 @@ def timing_of(settings: Settings) -> Timing:
 
 @dataclass(frozen=True, slots=True)
 class Wired:
-    """A reconciler and what it knows."""
+    """A reconciler and what it knows, and the clients that it asks with."""
 
     reconciler: Reconciler
     progress: Progress
     timing: Timing
+    clients: list[tuple[Account, ApiClient]]
 
 
 @asynccontextmanager
@@ -72,7 +73,7 @@ async def wired_reconciler(settings: Settings, registry: CollectorRegistry) -> A
     )
     reconciler = Reconciler(clients, options, publisher=publisher, progress=progress, metrics=metrics, now=utc_now)
     try:
-        yield Wired(reconciler, progress, options.timing)
+        yield Wired(reconciler, progress, options.timing, clients)
     finally:
         for _, client in clients:
             client.close()

@@ -32,6 +32,7 @@ from callweave.tenant_settings import (
     global_credentials,
     tenants_problem,
 )
+from ingest.login_tokens.callers import Agents, read_key_holders
 from ingest.reconcile.endpoint import check_endpoint
 from schemas.breaker import BreakerLimits
 
@@ -72,6 +73,16 @@ class KafkaSettings(Group):
         if self.security_protocol.startswith("SASL") and (self.sasl_username is None or self.sasl_password is None):
             raise ValueError(f"security_protocol {self.security_protocol} needs sasl_username and sasl_password")
         return self
+
+
+def networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    """The value; ValueError where one is no network."""
+    for network in value:
+        try:
+            ip_network(network, strict=False)
+        except ValueError:
+            raise ValueError(f"{network!r} is no address and no network such as 10.0.0.0/8") from None
+    return value
 
 
 class ReceiverSettings(Group):
@@ -128,12 +139,7 @@ class ReceiverSettings(Group):
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for network in value:
-            try:
-                ip_network(network, strict=False)
-            except ValueError:
-                raise ValueError(f"{network!r} is no address and no network such as 10.0.0.0/8") from None
-        return value
+        return networks(value)
 
     @model_validator(mode="after")
     def _credentials_are_whole(self) -> Self:
@@ -216,6 +222,85 @@ class ReconcileSettings(Group):
     back_fill_days: int = Field(default=3, ge=0, le=180)
 
 
+class EnrichSettings(Group):
+    """What else TCCC's API is asked for, by the reconcile role; all of it off unless set."""
+
+    session_details: bool = False
+    directory: bool = False
+    agent_status: bool = False
+    requests_per_second: float = Field(default=5.0, gt=0, le=18)
+    session_delay_seconds: int = Field(default=900, ge=0)
+    session_days_back: int = Field(default=3, ge=1, le=179)
+    directory_interval_seconds: int = Field(default=3600, ge=1)
+    status_interval_seconds: int = Field(default=900, ge=1)
+    status_lag_seconds: int = Field(default=60, ge=0)
+    status_days_back: int = Field(default=3, ge=1, le=179)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is asked for."""
+        return self.session_details or self.directory or self.agent_status
+
+
+class LoginTokensSettings(Group):
+    """The door that gives agents' login tokens; it is on where somebody may ask: keys, or an identity provider."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8081, ge=0, le=65535)
+    path: str = Field(default="/loginTCCC", pattern=r"^/[^?#\s]*$")
+    api_keys: SecretStr | None = None
+    agents: Annotated[tuple[str, ...], NoDecode] = ()
+    jwks_url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    issuer: str | None = None
+    audience: str | None = None
+    jwks_algorithm: Literal[
+        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+    ] = "RS256"
+    mail_claim: str = "email"
+    per_caller_per_minute_max: int = Field(default=60, ge=1)
+    per_agent_per_minute_max: int = Field(default=6, ge=1)
+    failed_attempts_per_minute_max: int = Field(default=60, ge=1)
+    requests_per_second: float = Field(default=3.0, gt=0, le=18)
+    only_once: bool = False
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anybody may ask."""
+        return self.api_keys is not None or self.jwks_url is not None
+
+    @field_validator("agents", "trusted_proxies", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip().strip('"') for part in value.strip("[]").split(",") if part.strip())
+        return value
+
+    @field_validator("agents")
+    @classmethod
+    def _are_agents(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Agents.of(value)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return networks(value)
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        provider = [filled(self.jwks_url), filled(self.issuer), filled(self.audience)]
+        if any(provider) and not all(provider):
+            raise ValueError("jwks_url, issuer and audience go together: set all three, or none")
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file go together: set both, or none")
+        if self.api_keys is not None and not read_key_holders(self.api_keys.get_secret_value(), self.agents):
+            raise ValueError("api_keys holds no key: write a name, a key and its agents on each line")
+        return self
+
+
 class CompletenessSettings(Group):
     """How complete is complete enough, and how often metrics tell of it."""
 
@@ -272,6 +357,8 @@ class Settings(BaseSettings):
     warehouse: WarehouseSettings = WarehouseSettings()
     api: ApiSettings = ApiSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
+    enrich: EnrichSettings = EnrichSettings()
+    login_tokens: LoginTokensSettings = LoginTokensSettings()
     completeness: CompletenessSettings = CompletenessSettings()
     dead_letters: DeadLettersSettings = DeadLettersSettings()
     admin: AdminSettings = AdminSettings()
@@ -297,6 +384,17 @@ class Settings(BaseSettings):
             raise ValueError(f"with tenants, receiver.{both[0]} must be unset: each tenant has its own")
         if receiver.sdk_app_ids:
             raise ValueError("with tenants, receiver.sdk_app_ids must be unset: each tenant has its own")
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_may_ask(self) -> Self:
+        has_key = bool(self.api.secret_id or any(tenant.api.secret_id for tenant in self.tenants))
+        if self.enrich.is_on and not has_key:
+            raise ValueError("enrich asks TCCC's API and there is no key for it: set api.secret_id, or a tenant's")
+        if self.login_tokens.is_on and not has_key:
+            raise ValueError(
+                "login_tokens asks TCCC's API and there is no key for it: set api.secret_id, or a tenant's"
+            )
         return self
 
     @property

@@ -72,7 +72,9 @@ class Supervisor:
         self._say = say
         self._ready = ready
         self._runtime = Runtime(settings.data_dir)
-        self._roles = (*ROLES, *SOURCES_OF_THE_API) if api_accounts(settings) else ROLES
+        self._roles: tuple[str, ...] = (*ROLES, *SOURCES_OF_THE_API) if api_accounts(settings) else ROLES
+        if settings.login_tokens.is_on:
+            self._roles = (*self._roles, "login-tokens")
         self._children = {role: Child(role) for role in self._roles}
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()

@@ -12,7 +12,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from callweave.kafka import admin_client
 from callweave.settings import Settings
-from schemas.topics import TOPICS, Topic
+from schemas.topics import ENRICHMENT_TOPICS, TOPICS, Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ async def apply_topics(settings: Settings) -> list[str]:
     """Create what is missing; the names of what was created. Existing topics are left as they are (see `check`)."""
     async with admin_client(settings) as admin:
         existing = set(await admin.list_topics())
-        wanted = [topic for topic in TOPICS if topic.name(settings.kafka.topic_prefix) not in existing]
+        wanted = [topic for topic in topics_of(settings) if topic.name(settings.kafka.topic_prefix) not in existing]
         if not wanted:
             return []
         response = await admin.create_topics([_new_topic(topic, settings) for topic in wanted])
@@ -43,7 +43,12 @@ async def check_topics(settings: Settings) -> list[TopicFinding]:
     """Compare every topic with what it must be."""
     async with admin_client(settings) as admin:
         existing = set(await admin.list_topics())
-        return [await _finding(admin, topic, settings, existing) for topic in TOPICS]
+        return [await _finding(admin, topic, settings, existing) for topic in topics_of(settings)]
+
+
+def topics_of(settings: Settings) -> tuple[Topic, ...]:
+    """The topics that are needed: those of enrichment only where it is on."""
+    return (*TOPICS, *ENRICHMENT_TOPICS) if settings.enrich.is_on else TOPICS
 
 
 def expected_partitions(topic: Topic, settings: Settings) -> int:

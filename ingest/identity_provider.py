@@ -7,7 +7,7 @@ key is asked for, but no more often than the pause allows, and keys that were ha
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -81,6 +81,11 @@ class IdentityProvider:
 
     async def judge(self, token: str) -> Verdict:
         """Authorise a token of the provider's."""
+        found = await self.claims(token)
+        return found if isinstance(found, Refused | Undecided) else Authorised()
+
+    async def claims(self, token: str) -> Mapping[str, Any] | Refused | Undecided:
+        """What a token of the provider's says, once all of it is checked."""
         try:
             kid = _kid_of(token)
         except (ValueError, TypeError, RecursionError):
@@ -95,7 +100,7 @@ class IdentityProvider:
             return Refused(INVALID_TOKEN_CHALLENGE, has_expired=True)
         except (JoseError, ValueError, TypeError, KeyError, RecursionError):
             return Refused(INVALID_TOKEN_CHALLENGE)
-        return Authorised()
+        return dict(decoded.claims)
 
     async def fetch(self) -> None:
         """Ask for the keys now; what goes wrong is kept for readiness, and the keys that were had are kept, too."""

@@ -41,6 +41,10 @@ _REFUSED_CONNECTIONS_MAX = 128
 _log = structlog.stdlib.get_logger(__name__)
 
 
+class ListenError(Exception):
+    """The receiver cannot listen where it was told to; the message says why and what to do."""
+
+
 class JsonRequestHandler(web.RequestHandler):
     """One connection, whose low-level errors are answered in JSON."""
 

@@ -22,7 +22,7 @@ from ingest.auth import Authorised, challenge_to
 from ingest.body_reader import Interrupted, OverLimit, receive_body
 from ingest.guard import Access, Guard
 from ingest.habits import ObservedPush
-from ingest.json_server import JsonAppRunner
+from ingest.json_server import JsonAppRunner, ListenError
 from ingest.limits import DoorLimits
 from ingest.metrics import ReceiverMetrics
 from ingest.normalize import BODY_BYTES_MAX, Normalized, ReceivedPush, foreign, normalize, too_large
@@ -40,10 +40,6 @@ _KEEP_ALIVE_SECONDS = 75.0  # longer than the usual minute of a proxy, so that i
 _LINGERING_SECONDS = 2.0  # how long the rest of a body is read that nobody wants, so that its sender hears why
 _CLOSING_SECONDS = 5.0  # for answers that are being written when a stop has drained or given up
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class ListenError(Exception):
-    """The receiver cannot listen where it was told to; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,15 @@ META: Final = Table(
     ),
 )
 ALL_TABLES: Final = (META, OFFSETS, *TABLES)
-VIEWS: Final = ("session_recordings", "missing_recordings", "kpi_daily", "completeness")
+VIEWS: Final = (
+    "session_recordings",
+    "missing_recordings",
+    "kpi_daily",
+    "completeness",
+    "session_hold",
+    "agent_occupancy",
+    "leg_names",
+)
 
 LETTERS_KNOWN: Final = """
 UPDATE dead_letters AS d

@@ -17,6 +17,7 @@ import pyarrow as pa
 from schemas.columns import DEAD_LETTERS, RECONCILE_WINDOWS, SESSION_TABLES, SESSIONS
 from sinks import ddl
 from sinks.ddl import META, OFFSETS, names, quoted
+from sinks.keyed import KEYED_TABLES, added, replaced
 from sinks.letters import letter_table
 from sinks.refused import refused
 from sinks.rows import STAMPED, SessionKey, SessionRows
@@ -163,6 +164,7 @@ class DuckDbTables(ABC):
             now = self._commit_time(writer)
             applied = _replace_sessions(writer, batch.sessions, now)
             _count_letters(writer, batch)
+            _replace_keyed(writer, batch, now)
             _replace_windows(writer, batch, now)
             _move_offsets(writer, batch, now)
         return Written(applied, len(batch.sessions) - len(applied), len(batch.letters))
@@ -223,7 +225,7 @@ def _transaction(writer: duckdb.DuckDBPyConnection, *, keep: bool = True) -> Ite
 
 @contextmanager
 def _staged(writer: duckdb.DuckDBPyConnection, batch: Batch) -> Iterator[None]:
-    tables = dict(batch.sessions.tables)
+    tables = {**batch.sessions.tables, **batch.keyed}
     if batch.letters:
         tables[DEAD_LETTERS.name] = letter_table(batch.letters)
     if batch.windows:
@@ -273,6 +275,12 @@ def _count_letters(writer: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     if batch.letters:
         writer.execute(ddl.LETTERS_KNOWN)
         writer.execute(ddl.letters_new())
+
+
+def _replace_keyed(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> None:
+    for name in batch.keyed:
+        writer.execute(replaced(KEYED_TABLES[name]))
+        writer.execute(added(KEYED_TABLES[name], "?"), [now])
 
 
 def _replace_windows(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> None:

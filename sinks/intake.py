@@ -5,11 +5,12 @@ does not matter how the log was cut into batches.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from schemas.dead_letter import DeadLetter, NotALetterError, Reason, ReplayOutcome, Stage, decode_letter
+from schemas.enrichment import EnrichmentRecord, NotARecordError, decode_enrichment, read_enrichment
 from schemas.reconcile import HourRecord
 from schemas.topics import MESSAGE_BYTES_MAX
 from sinks.halt import HaltError
@@ -21,10 +22,12 @@ from sinks.windows import NotAWindowError, latest, read_window
 RAW_BYTES_MAX: Final = MESSAGE_BYTES_MAX // 4 * 3 - 64 * 1024
 """Of a letter: base64 makes 4 bytes of 3, and a letter must fit into a message. What exceeds it is cut, and counted."""
 
+NO_KEYED_TOPICS: Final[Mapping[str, str]] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """Why a record of the sessions topic, or of the hours of the API, cannot be loaded."""
+    """Why a record of the sessions topic, of the hours of the API, or of `sinks.keyed`'s, cannot be loaded."""
 
     reason: Reason
     detail: str
@@ -39,6 +42,7 @@ class Intake:
     unusable: Mapping[int, Unusable]
     sightings: Mapping[int, LetterRow]
     windows: Sequence[HourRecord] = ()
+    keyed: Mapping[str, Sequence[EnrichmentRecord]] = field(default_factory=dict)
     retried: frozenset[int] = frozenset()
     """Positions of letters that ask for another try at their document (`DeadLetter.asks_the_loader`)."""
 
@@ -80,11 +84,21 @@ class Intake:
         return ReplayOutcome.FAILED_AGAIN.because(f"{unusable.reason}: {unusable.detail}")
 
 
-def take_in(records: Sequence[Record], *, letters_topic: str, windows_topic: str | None = None) -> Intake:
-    """Read a haul. A record of the dead-letter topic that is no letter halts: no letter can be written about it."""
+def take_in(
+    records: Sequence[Record],
+    *,
+    letters_topic: str,
+    windows_topic: str | None = None,
+    keyed_topics: Mapping[str, str] = NO_KEYED_TOPICS,
+) -> Intake:
+    """Read a haul; `keyed_topics` are those of `sinks.keyed`, each with its table.
+
+    A record of the dead-letter topic that is no letter halts: no letter can be written about it.
+    """
     documents: dict[int, Document] = {}
     unusable: dict[int, Unusable] = {}
     sightings: dict[int, LetterRow] = {}
+    keyed: dict[str, list[EnrichmentRecord]] = {}
     windows: list[HourRecord] = []
     retried: set[int] = set()
     for position, record in enumerate(records):
@@ -96,15 +110,24 @@ def take_in(records: Sequence[Record], *, letters_topic: str, windows_topic: str
                 continue
             retried.add(position)
         try:
-            if position in retried:
-                documents[position] = document_of(sightings[position].letter)
+            letter = sightings[position].letter if position in retried else None
+            table = keyed_topics.get(record.partition.topic if letter is None else letter.topic or "")
+            if table is not None:
+                row = _keyed_record(table, record.key, record.value, letter)
+                keyed.setdefault(table, []).append(row)
+            elif letter is not None:
+                documents[position] = document_of(letter)
             elif record.partition.topic == windows_topic:
                 windows.append(read_window(record.key, record.value))
             else:
                 documents[position] = read_document(record.key, record.value)
-        except (NotADocumentError, NotAWindowError) as exc:
+        except (NotADocumentError, NotAWindowError, NotARecordError) as exc:
             unusable[position] = Unusable(Reason.SCHEMA_VIOLATION, str(exc))
-    return Intake(records, documents, unusable, sightings, latest(windows), frozenset(retried))
+    return Intake(records, documents, unusable, sightings, latest(windows), keyed, frozenset(retried))
+
+
+def _keyed_record(table: str, key: bytes | None, value: bytes, letter: DeadLetter | None) -> EnrichmentRecord:
+    return decode_enrichment(table, key, value) if letter is None else read_enrichment(table, letter.raw)
 
 
 def document_of(letter: DeadLetter) -> Document:

@@ -166,8 +166,9 @@ class KafkaSource:
         now = monotonic()
         if now - reading.counted_at >= self._limits.partitions_seconds:
             ids = await self._ids()
-            if ids and ids != reading.topic_ids:
+            if ids and any(ids.get(topic) != topic_id for topic, topic_id in reading.topic_ids.items()):
                 raise LogUnavailableError("a topic was made anew: it is opened again, and read from its beginning")
+            reading.topic_ids = ids or reading.topic_ids  # an optional topic may have come
             partitions = await self._partitions(reading.consumer)
             if set(partitions) != reading.consumer.assignment():
                 log.info("partitions_changed", count=len(partitions))

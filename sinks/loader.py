@@ -21,12 +21,13 @@ from prometheus_client import CollectorRegistry
 
 from schemas.breaker import Breaker, BreakerLimits
 from schemas.dead_letter import Reason
-from schemas.topics import DEAD_LETTERS, RECONCILE, SESSIONS
+from schemas.topics import DEAD_LETTERS, ENRICHMENT_TOPICS, RECONCILE, SESSIONS
 from sinks.backoff import delays
 from sinks.halt import HaltError
 from sinks.intake import Intake, letter_about, prepare, take_in
 from sinks.kafka_outbox import KafkaOutbox
 from sinks.kafka_source import IDENTITY, HaulLimits, KafkaSource, TopicIds
+from sinks.keyed import KEYED_TABLES, keyed_rows
 from sinks.log import Haul, LogUnavailableError, Outbox, Source, UndeliverableLetterError
 from sinks.metrics import TOPIC_LABELS, LoaderMetrics
 from sinks.rows import SessionRows
@@ -48,7 +49,7 @@ log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
 
-LOADED_TOPICS: Final = (SESSIONS, DEAD_LETTERS, RECONCILE)
+LOADED_TOPICS: Final = (SESSIONS, DEAD_LETTERS, RECONCILE, *ENRICHMENT_TOPICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,9 @@ class Loader:
         self._source = source
         self._outbox = outbox
         self._letters_topic = DEAD_LETTERS.name(topic_prefix)
+        self._keyed_topics = {f"{topic_prefix}{name}": name for name in KEYED_TABLES}
         self._windows_topic = RECONCILE.name(topic_prefix)
-        self._labels = {self._letters_topic: DEAD_LETTERS.suffix, self._windows_topic: RECONCILE.suffix}
+        self._labels = {topic.name(topic_prefix): topic.suffix for topic in LOADED_TOPICS}
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -140,8 +142,8 @@ class Loader:
                 settings.limits,
                 count_reset=metrics.resets.inc,
                 topic_ids=topic_ids,
-                # An older deployment has no topic of hours: nothing waits for it.
-                may_lack=frozenset({RECONCILE.name(topic_prefix)}),
+                # An older deployment has no topic of hours, and one without enrichment none of those.
+                may_lack=frozenset(topic.name(topic_prefix) for topic in (RECONCILE, *ENRICHMENT_TOPICS)),
             ),
             KafkaOutbox(kafka, DEAD_LETTERS.name(topic_prefix)),
             topic_prefix=topic_prefix,
@@ -223,8 +225,8 @@ class Loader:
 
     async def _land(self, haul: Haul, moved: dict[LogPartition, int], stop: asyncio.Event) -> None:
         """Write a haul. Taking out what cannot be loaded may take several rounds; each first publishes its letters."""
-        read = partial(take_in, letters_topic=self._letters_topic, windows_topic=self._windows_topic)
-        intake = await self._in_thread(partial(read, haul.records))
+        intake = await self._in_thread(self._taken_in(haul))
+        keyed = await self._in_thread(partial(keyed_rows, intake.keyed))
         published: set[int] = set()
         while True:
             intake, rows = await self._in_thread(partial(prepare, intake))
@@ -234,7 +236,7 @@ class Loader:
                 raise HaltError(breaker.tripped)
             await self._publish_letters(intake, published, stop)
             expected = {partition: self._stored.get(partition) for partition in moved}
-            batch = Batch(rows, intake.letters(), moved, expected, intake.windows)
+            batch = Batch(rows, intake.letters(), moved, expected, intake.windows, keyed)
             try:
                 written = await self._patiently(partial(self._write, batch), stop)
             except RowsRejectedError as exc:
@@ -247,6 +249,15 @@ class Loader:
         self._stored.update(moved)
         self._ready()
         self._count(haul, rows, written)
+
+    def _taken_in(self, haul: Haul) -> Callable[[], Intake]:
+        return partial(
+            take_in,
+            haul.records,
+            letters_topic=self._letters_topic,
+            windows_topic=self._windows_topic,
+            keyed_topics=self._keyed_topics,
+        )
 
     async def _write(self, batch: Batch) -> Written:
         with self._metrics.writing.time():

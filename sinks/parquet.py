@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.columns import DEAD_LETTERS, RECONCILE_WINDOWS, SESSION_TABLES, SESSIONS, ColumnType
+from schemas.columns import DEAD_LETTERS, SESSION_TABLES, SESSIONS, ColumnType
 from schemas.topics import SESSIONS as SESSIONS_TOPIC
 from sinks import ddl
 from sinks.ddl import META, OFFSETS, Catalogue, Dialect, names
@@ -30,7 +30,6 @@ from sinks.parquet_files import (
     COMMITS_FOLDER,
     LETTERS_FOLDER,
     SESSIONS_FOLDER,
-    WINDOWS_FOLDER,
     hour_of,
     numbered,
     numbered_files,
@@ -41,6 +40,7 @@ from sinks.parquet_files import (
     unfinished_files,
 )
 from sinks.parquet_query import (
+    ASKED_TABLES,
     CURRENT_SQL,
     META_FILE,
     PARENT_KEY,
@@ -50,7 +50,7 @@ from sinks.parquet_query import (
     files_of,
     highest,
 )
-from sinks.parquet_rows import LETTERS_SCHEMA, SESSIONS_SCHEMA, WINDOWS_SCHEMA, nested, windows_read
+from sinks.parquet_rows import ASKED_SCHEMAS, LETTERS_SCHEMA, SESSIONS_SCHEMA, asked_rows, nested
 from sinks.rows import SessionRows
 from sinks.sink import (
     NOTHING_NEW,
@@ -77,7 +77,7 @@ _LAYOUT: Final = "_layout"
 _LAYOUTS: Final = (
     (SESSIONS_FOLDER, SESSIONS_SCHEMA),
     (LETTERS_FOLDER, LETTERS_SCHEMA),
-    (WINDOWS_FOLDER, WINDOWS_SCHEMA),
+    *ASKED_SCHEMAS.items(),
     (COMMITS_FOLDER, LETTERS_SCHEMA),
 )
 _INDEX: Final = "CREATE OR REPLACE TABLE known (sdk_app_id BIGINT, session_id VARCHAR, version BIGINT, digest VARCHAR)"
@@ -165,7 +165,8 @@ class ParquetSink:
         """Remove what was never committed: its records are read again."""
         for file in unfinished_files(self._root):
             file.unlink(missing_ok=True)
-        for stored in (*session_files(self._root), *numbered_files(self._root / WINDOWS_FOLDER)):
+        asked = chain.from_iterable(numbered_files(self._root / name) for name in ASKED_TABLES)
+        for stored in (*session_files(self._root), *asked):
             if stored.last > self._commit.number:
                 stored.path.unlink(missing_ok=True)
 
@@ -220,7 +221,7 @@ class ParquetSink:
                 if child.name in found[SESSIONS.name]:
                     rows = child_rows(child, sessions)
                     found[child.name] = self._described(f"SELECT {names(PARENT_KEY)}, child.* FROM ({rows})")  # noqa: S608
-        for folder, table in ((LETTERS_FOLDER, DEAD_LETTERS), (WINDOWS_FOLDER, RECONCILE_WINDOWS)):
+        for folder, table in ((LETTERS_FOLDER, DEAD_LETTERS), *ASKED_TABLES.items()):
             if any((self._root / folder).glob("*.parquet")):
                 found[table.name] = self._described(f"SELECT * FROM {files_of(self._root, folder)}")  # noqa: S608
         return found
@@ -244,10 +245,11 @@ class ParquetSink:
         index.register("batch", keys)
         winners = [position for (position,) in index.execute(_WINNERS).fetchall()]
         self._publish_sessions(batch, winners, commit.number, now)
-        if batch.windows:
-            rows = _writer(windows_read(batch.windows, now))
-            publish_file(self._root / WINDOWS_FOLDER, numbered(commit.number, commit.number), rows, with_digest=False)
-        if winners or batch.letters or batch.offsets or batch.windows:
+        asked = asked_rows(batch, now)
+        for name, rows in asked.items():
+            place = numbered(commit.number, commit.number)
+            publish_file(self._root / name, place, _writer(rows), with_digest=False)
+        if winners or batch.letters or batch.offsets or asked:
             publish_commit(self._root, commit, batch.letters)
         if winners:
             index.register("won", keys.take(winners))

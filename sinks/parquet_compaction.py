@@ -6,6 +6,7 @@ keep of each session the highest version, wherever it lies, so they see the same
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from time import time
@@ -17,7 +18,6 @@ from sinks.ddl import literal
 from sinks.parquet_files import (
     LETTERS_FOLDER,
     SESSIONS_FOLDER,
-    WINDOWS_FOLDER,
     StoredFile,
     hour_of,
     numbered,
@@ -27,7 +27,7 @@ from sinks.parquet_files import (
     session_files,
     sessions_folder,
 )
-from sinks.parquet_query import highest, latest_asked
+from sinks.parquet_query import ASKED_TABLES, highest, latest_asked
 from sinks.sink import Compaction
 
 REPLACED_KEPT_SECONDS: Final = 900.0
@@ -35,11 +35,11 @@ REPLACED_KEPT_SECONDS: Final = 900.0
 BYTES_AT_ONCE: Final = 64 * 1024 * 1024
 """What one merging reads at most; a file of half of it is left alone."""
 _BYTES_A_CALL: Final = 4 * BYTES_AT_ONCE
-_FLAT: Final = (LETTERS_FOLDER, WINDOWS_FOLDER)
+_FLAT: Final = (LETTERS_FOLDER, *ASKED_TABLES)
 _FLAT_FILES_MIN: Final = 50
 _KEPT: Final[Mapping[str, Callable[[str], str]]] = {
     SESSIONS_FOLDER: highest,
-    WINDOWS_FOLDER: latest_asked,
+    **{name: partial(latest_asked, table) for name, table in ASKED_TABLES.items()},
     LETTERS_FOLDER: lambda source: f"SELECT * FROM {source}",  # noqa: S608 - names of our own
 }
 """What readers would keep of a few files' rows. Of letters all: they are counted."""

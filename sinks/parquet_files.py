@@ -17,7 +17,6 @@ from typing import Final
 
 SESSIONS_FOLDER: Final = "sessions"
 LETTERS_FOLDER: Final = "dead_letters"
-WINDOWS_FOLDER: Final = "reconcile_windows"
 COMMITS_FOLDER: Final = "commits"
 UNFINISHED: Final = ".unfinished"
 """Ends the name of a file that is being written: nobody reads those."""

@@ -4,7 +4,7 @@ The rule: files only add, so whoever reads keeps, of each session, the highest (
 letter, every commit once. Whatever a compaction is doing meanwhile, the answer is the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,9 @@ from schemas.columns import CHILDREN, DEAD_LETTERS, RECONCILE_WINDOWS, SESSIONS,
 from sinks import ddl
 from sinks.ddl import literal, names, quoted
 from sinks.duckdb_query import CONFIG, run_query
-from sinks.parquet_files import COMMITS_FOLDER, LETTERS_FOLDER, SESSIONS_FOLDER, WINDOWS_FOLDER, readable_sessions
+from sinks.keyed import KEYED_TABLES, VERSION
+from sinks.parquet_files import COMMITS_FOLDER, LETTERS_FOLDER, SESSIONS_FOLDER, readable_sessions
+from sinks.rows import STAMPED
 from sinks.sink import QueryLimits, QueryResult, SinkUnavailableError
 
 CURRENT_SQL: Final = "current.sql"
@@ -23,6 +25,8 @@ META_FILE: Final = "callweave.json"
 FILES_VARIABLE: Final = "callweave_files"
 COMMIT_NUMBER: Final = "commit_number"
 PARENT_KEY: Final = SESSIONS.key
+ASKED_TABLES: Final[Mapping[str, Table]] = {RECONCILE_WINDOWS.name: RECONCILE_WINDOWS, **KEYED_TABLES}
+"""Tables of what the API was asked for: each lies in a folder of its name, and the latest of each key counts."""
 _COUNTED: Final = ("seen_count", "last_seen_at", "replayed_at", "replay_outcome")
 
 _LETTERS: Final = """
@@ -148,11 +152,12 @@ def _highest_by_place(root: Path) -> str:
     return f"{files} INNER JOIN (SELECT {place} FROM ({highest(files)})) AS winners USING ({place})"  # noqa: S608
 
 
-def latest_asked(source: str) -> str:
-    """SELECT of each hour's reading that was asked for last."""
+def latest_asked(table: Table, source: str) -> str:
+    """SELECT of what was asked for last about each key. Of equal moments the first stands, of an hour's the last."""
+    later = "DESC" if table is RECONCILE_WINDOWS else "ASC"
     return (
         f"SELECT * FROM {source} QUALIFY row_number() OVER "  # noqa: S608 - names of our own
-        "(PARTITION BY sdk_app_id, window_start ORDER BY asked_at DESC, loaded_at DESC) = 1"
+        f"(PARTITION BY {names(table.key)} ORDER BY {VERSION} DESC, {STAMPED} {later}) = 1"
     )
 
 
@@ -178,8 +183,9 @@ def _views(root: Path) -> Iterator[tuple[str, str]]:
         own = [column for column in child.columns if column.name not in PARENT_KEY]
         columns = ", ".join([names(PARENT_KEY), *(_read(column, "child.") for column in own)])
         yield child.name, f"SELECT {columns} FROM ({child_rows(child, _highest_by_place(root))})"  # noqa: S608
-    windows = ", ".join(_read(column, "") for column in RECONCILE_WINDOWS.columns)
-    yield RECONCILE_WINDOWS.name, f"SELECT {windows} FROM ({latest_asked(files_of(root, WINDOWS_FOLDER))})"  # noqa: S608
+    for name, table in ASKED_TABLES.items():
+        columns = ", ".join(_read(column, "") for column in table.columns)
+        yield name, f"SELECT {columns} FROM ({latest_asked(table, files_of(root, name))})"  # noqa: S608
     letters = ", ".join(_read(column, "t." if column.name in _COUNTED else "r.") for column in DEAD_LETTERS.columns)
     yield DEAD_LETTERS.name, _LETTERS.format(files=files_of(root, LETTERS_FOLDER), columns=letters)
 

@@ -7,10 +7,10 @@ from typing import Final
 import pyarrow as pa
 
 from schemas.columns import CHILDREN, DEAD_LETTERS, RECONCILE_WINDOWS, SESSIONS, ColumnType, Table
-from schemas.reconcile import HourRecord
 from sinks.letters import LetterRow, letter_table
-from sinks.parquet_query import COMMIT_NUMBER, PARENT_KEY
+from sinks.parquet_query import ASKED_TABLES, COMMIT_NUMBER, PARENT_KEY
 from sinks.rows import ARROW_TYPES, STAMPED, SessionRows
+from sinks.sink import Batch
 from sinks.windows import window_table
 
 
@@ -24,7 +24,7 @@ SESSIONS_SCHEMA: Final = pa.schema(
         *(pa.field(child.name, pa.list_(pa.struct(_fields(child, without=PARENT_KEY)))) for child in CHILDREN),
     ]
 )
-WINDOWS_SCHEMA: Final = pa.schema(_fields(RECONCILE_WINDOWS))
+ASKED_SCHEMAS: Final = {name: pa.schema(_fields(table)) for name, table in ASKED_TABLES.items()}
 LETTERS_SCHEMA: Final = pa.schema([*_fields(DEAD_LETTERS), pa.field(COMMIT_NUMBER, pa.int64())])
 
 
@@ -44,11 +44,16 @@ def letters_told(letters: Sequence[LetterRow], commit: int) -> pa.Table:
     return rows.append_column(COMMIT_NUMBER, pa.array([commit] * rows.num_rows, pa.int64())).cast(LETTERS_SCHEMA)
 
 
-def windows_read(windows: Sequence[HourRecord], now: datetime) -> pa.Table:
-    """Hours of the API, with the time of their commit."""
-    rows = window_table(windows)
+def asked_rows(batch: Batch, now: datetime) -> dict[str, pa.Table]:
+    """What the API was asked for, by table, with the time of its commit."""
+    tables = {RECONCILE_WINDOWS.name: window_table(batch.windows), **batch.keyed}
+    return {name: _stamped(name, rows, now) for name, rows in tables.items() if rows.num_rows}
+
+
+def _stamped(name: str, rows: pa.Table, now: datetime) -> pa.Table:
     stamp = pa.array([now] * rows.num_rows, ARROW_TYPES[ColumnType.INSTANT])
-    return rows.append_column(STAMPED, stamp).select(WINDOWS_SCHEMA.names).cast(WINDOWS_SCHEMA)
+    schema = ASKED_SCHEMAS[name]
+    return rows.append_column(STAMPED, stamp).select(schema.names).cast(schema)
 
 
 def _lists(child: Table, sessions: SessionRows) -> pa.Array:

@@ -17,6 +17,7 @@ from schemas.reconcile import HourRecord
 from sinks import ddl
 from sinks.copy_text import copy_text
 from sinks.ddl import META, OFFSETS, names, quoted
+from sinks.keyed import KEYED_TABLES, added, replaced
 from sinks.letters import LetterRow, letter_table
 from sinks.postgres_query import PostgresReader
 from sinks.postgres_session import Address, fault_of
@@ -121,7 +122,7 @@ class PostgresSink:
         if self._connection is None or self._connection.closed:
             connection = self._address.connect()
             connection.execute(_WRITER_SETTINGS)
-            for table in (*SESSION_TABLES, DEAD_LETTERS, RECONCILE_WINDOWS):
+            for table in (*SESSION_TABLES, DEAD_LETTERS, RECONCILE_WINDOWS, *KEYED_TABLES.values()):
                 connection.execute(_staging_table(table).encode())
             connection.execute(_temporary("winners", _WINNERS.columns).encode())
             self._connection = connection
@@ -193,6 +194,7 @@ class PostgresSink:
                 _move_offsets(connection, batch, now)
                 applied = _replace_sessions(connection, batch.sessions, now)
                 _count_letters(connection, batch.letters)
+                _replace_keyed(connection, batch, now)
                 _replace_windows(connection, batch.windows, now)
         except _NotExpectedError:
             stored = _stored_offsets(connection)
@@ -293,6 +295,13 @@ def _count_letters(connection: psycopg.Connection, letters: Sequence[LetterRow])
     _stage(connection, DEAD_LETTERS.name, DEAD_LETTERS.column_names, copy_text(letter_table(letters)))
     connection.execute(ddl.LETTERS_KNOWN.encode())
     connection.execute(ddl.letters_new().encode())
+
+
+def _replace_keyed(connection: psycopg.Connection, batch: Batch, now: datetime) -> None:
+    for name, rows in batch.keyed.items():
+        _stage(connection, name, rows.column_names, copy_text(rows))
+        connection.execute(replaced(KEYED_TABLES[name]).encode())
+        connection.execute(added(KEYED_TABLES[name], "%s").encode(), [now])
 
 
 def _replace_windows(connection: psycopg.Connection, windows: Sequence[HourRecord], now: datetime) -> None:

@@ -5,10 +5,12 @@ warehouse drivers block, so the loader calls a sink from one thread of its own.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import pyarrow as pa
 
 from schemas.reconcile import HourRecord
 from sinks.letters import LetterRow
@@ -32,6 +34,8 @@ class Batch:
     expected: Mapping[LogPartition, int | None]
     windows: Sequence[HourRecord] = ()
     """Hours of the API, at most one reading of each."""
+    keyed: Mapping[str, pa.Table] = field(default_factory=dict)
+    """Rows of `sinks.keyed`, by table: at most one a key. What stands there with a later `asked_at` stays."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from callweave.cli import (
     completing,
     contracts,
     letters,
+    login_tokens,
     looking,
     operating,
     reconciling,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 running.register(app)
 reconciling.register(app)
+login_tokens.register(app)
 operating.register(app)
 letters.register(app)
 looking.register(app)

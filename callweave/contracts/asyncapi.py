@@ -4,7 +4,8 @@ from typing import Any
 
 from callweave import __version__
 from callweave.contracts.json_schemas import inlined, json_schemas
-from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, RECONCILE, SESSIONS, TOPICS, Topic
+from schemas.enrichment import RECORDS
+from schemas.topics import DEAD_LETTERS, ENRICHMENT_TOPICS, EVENT_TOPICS, RECONCILE, SESSIONS, TOPICS, Topic
 
 DEFAULT_PREFIX = "tccc."
 _SESSION_KEY = {
@@ -15,6 +16,10 @@ _SESSION_KEY = {
 _OTHER_KEYS = {
     DEAD_LETTERS.suffix: {"type": "string", "description": "dead_letter_id"},
     RECONCILE.suffix: {"type": "string", "description": "<SdkAppId>:<hours since 1970>"},
+    **{
+        suffix: {"type": "string", "description": f"{', '.join(record.KEY)}, with a tab between; times in milliseconds"}
+        for suffix, record in RECORDS.items()
+    },
 }
 
 
@@ -26,8 +31,9 @@ def asyncapi_document() -> dict[str, Any]:
         DEAD_LETTERS.suffix: _named(schemas, "dead_letter"),
         RECONCILE.suffix: _named(schemas, "reconcile"),
         **{topic.suffix: _named(schemas, "event") for topic in EVENT_TOPICS},
+        **{topic.suffix: _named(schemas, topic.suffix) for topic in ENRICHMENT_TOPICS},
     }
-    topics = [topic for topic in TOPICS if topic.suffix in payloads]
+    topics = [topic for topic in (*TOPICS, *ENRICHMENT_TOPICS) if topic.suffix in payloads]
     return {
         "asyncapi": "3.0.0",
         "info": {

@@ -1,7 +1,6 @@
 """The receiver's process."""
 
 import resource
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import uvloop
 from prometheus_client import REGISTRY
 
 from callweave.kafka import client_options
+from callweave.mask_key import mask_key
 from callweave.receiver_door import receiver_routes
 from callweave.roles.hosting import hosted, told_to_stop, utc_now
 from callweave.runtime import new_token
@@ -20,13 +20,14 @@ from ingest.auth import Tenant
 from ingest.guard import Access
 from ingest.habits import Habits
 from ingest.identity_provider import IdentityProvider, ProviderOptions
+from ingest.json_server import ListenError
 from ingest.kafka_log import KafkaPushLog
 from ingest.kafka_publisher import KafkaLogOptions
 from ingest.limits import DoorLimits
 from ingest.masking import Masks
 from ingest.metrics import ReceiverMetrics
 from ingest.openapi import openapi_route
-from ingest.receiver import Door, ListenError, Receiver, ReceiverOptions
+from ingest.receiver import Door, Receiver, ReceiverOptions
 from ingest.record import PushRecorder, RecordError
 from ingest.source_address import Sources
 from ingest.spool import SpoolingPushLog, SpoolOptions
@@ -37,7 +38,6 @@ from ingest.watch import PushWatch
 log = structlog.get_logger(__name__)
 
 STOP_SECONDS_MAX = 30.0
-_MASK_KEY_BYTES = 32
 _FILES_BESIDE_CONNECTIONS = 256
 
 
@@ -162,18 +162,6 @@ def push_url(listening: str, settings: Settings) -> str:
     url = listening.replace("://0.0.0.0:", "://127.0.0.1:").replace("://[::]:", "://[::1]:")
     token = settings.receiver.url_token
     return url if token is None else f"{url}?token={token.get_secret_value()}"
-
-
-def mask_key(data_dir: Path) -> bytes:
-    """The key under which numbers are masked: made once, kept apart from what was masked with it."""
-    file = data_dir / "mask.key"
-    if not file.exists():
-        data_dir.mkdir(parents=True, exist_ok=True)
-        made = data_dir / f"mask.{secrets.token_hex(4)}.tmp"
-        made.touch(mode=0o600)
-        made.write_bytes(secrets.token_bytes(_MASK_KEY_BYTES))
-        made.rename(file)
-    return file.read_bytes()
 
 
 def _receiver_options(settings: Settings) -> ReceiverOptions:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime
 
 import structlog
@@ -9,12 +10,15 @@ import uvloop
 from prometheus_client import REGISTRY
 
 from callweave.accounts import needed_accounts
+from callweave.enriching import wired_enricher
 from callweave.reconciling import wired_reconciler
 from callweave.roles.hosting import hosted, set_when_told, utc_now
 from callweave.settings import MisconfiguredError, Settings
+from ingest.enrich.enricher import Enricher
 from ingest.reconcile.reconciler import Reconciler
 from ingest.reconcile.standing import Standing
 from ingest.reconcile.windows import Hour, unsettled_hours
+from ingest.reconcile.working import run_until
 
 log = structlog.get_logger(__name__)
 
@@ -45,17 +49,29 @@ async def _continuously(settings: Settings, *, supervised: bool) -> int:
     needed_accounts(settings)
     stop = asyncio.Event()
     running: list[Reconciler] = []
+    enriching: list[Enricher] = []
 
     def not_ready_because() -> str | None:
         return running[0].not_ready_because() if running else "reading in Kafka which hours were read"
 
-    async with hosted(settings, "reconcile", not_ready_because, supervised=supervised):
+    def degraded_because() -> str | None:
+        return enriching[0].degraded_because() if enriching else None
+
+    async with hosted(
+        settings, "reconcile", not_ready_because, supervised=supervised, degraded_because=degraded_because
+    ):
         stopper = asyncio.create_task(set_when_told(stop))
         try:
-            async with wired_reconciler(settings, REGISTRY) as wired:
+            async with AsyncExitStack() as held:
+                wired = await held.enter_async_context(wired_reconciler(settings, REGISTRY))
+                workers = [wired.reconciler.run(stop)]
+                if settings.enrich.is_on:
+                    enricher = await held.enter_async_context(wired_enricher(settings, wired.clients, REGISTRY))
+                    enriching.append(enricher)
+                    workers.append(enricher.run(stop))
                 running.append(wired.reconciler)
                 log.info("reconcile_started", applications=len(wired.reconciler.standings))
-                await wired.reconciler.run(stop)
+                await run_until(stop, workers)
         finally:
             stopper.cancel()
         log.info("reconcile_stopped")

@@ -73,7 +73,7 @@ class ApiError(Exception):
         """What helps; anything that is not known may pass by itself."""
         return next((remedy for prefix, remedy in _REMEDIES if self.code.startswith(prefix)), Remedy.WAIT)
 
-    def sentence(self, sdk_app_id: int) -> str:
+    def sentence(self, sdk_app_id: int, action: str = "DescribeTelCdr") -> str:
         """What happened, and what to do, for a person."""
         who = f"SdkAppId {sdk_app_id}"
         match self.remedy:
@@ -86,7 +86,7 @@ class ApiError(Exception):
                 )
             case Remedy.PERMISSION:
                 return (
-                    f"{who}: the key may not read it ({self.code}): allow ccc:DescribeTelCdr for this application "
+                    f"{who}: the key may not read it ({self.code}): allow ccc:{action} for this application "
                     "in Tencent Cloud's access management (CAM)"
                 )
             case Remedy.APPLICATION:

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from ingest.kafka_publisher import KafkaLogOptions, KafkaPublisher, Publisher, Record, TopicsMissingError
 from schemas.dead_letter import DeadLetter
 from schemas.events import TOPIC_OF, NormalizedEvent
-from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, RECONCILE
+from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, RECONCILE, Topic
 
 CHUNK_RECORDS = 2_000
 CHUNK_SECONDS_MAX = 30.0
@@ -27,10 +27,16 @@ log = structlog.stdlib.get_logger(__name__)
 class PatientPublisher:
     """Publishes in order of the calls; one producer at a time, replaced when it failed (`ingest.kafka_publisher`)."""
 
-    def __init__(self, options: KafkaLogOptions, make_publisher: Callable[[], Publisher] | None = None) -> None:
+    def __init__(
+        self,
+        options: KafkaLogOptions,
+        make_publisher: Callable[[], Publisher] | None = None,
+        *,
+        topics: Sequence[Topic] = (*EVENT_TOPICS, DEAD_LETTERS, RECONCILE),
+    ) -> None:
         self._prefix = options.topic_prefix
         self._make_publisher = make_publisher or (lambda: KafkaPublisher(options))
-        self._topics = {topic.name(options.topic_prefix) for topic in (*EVENT_TOPICS, DEAD_LETTERS, RECONCILE)}
+        self._topics = {topic.name(options.topic_prefix) for topic in topics}
         self._topic_of = {kind: topic.name(options.topic_prefix) for kind, topic in TOPIC_OF.items()}
         self._current: Publisher | None = None
         self._one_at_a_time = asyncio.Lock()

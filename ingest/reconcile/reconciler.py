@@ -8,11 +8,10 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -27,6 +26,7 @@ from ingest.reconcile.publishing import PatientPublisher
 from ingest.reconcile.rows import RowEvents, row_events
 from ingest.reconcile.standing import Standing
 from ingest.reconcile.windows import API_REACHES_BACK, Hour, Timing, due_hours
+from ingest.reconcile.working import run_until
 from schemas.dead_letter import DeadLetter
 from schemas.events import NormalizedEvent
 from schemas.models import instant_ms, instant_of_ms
@@ -100,7 +100,7 @@ class Reconciler:
         works = [
             _Work(account, caller, partial(self._due, account), is_endless=True) for account, caller in self._accounts
         ]
-        await self._until(stop, [self._worker(work, stop) for work in works for _ in range(self._options.concurrency)])
+        await run_until(stop, [self._worker(work, stop) for work in works for _ in range(self._options.concurrency)])
 
     async def read_hours(
         self, hours: Callable[[int], Iterable[Hour]], stop: asyncio.Event, on_done: Callable[[Hour], None]
@@ -111,7 +111,7 @@ class Reconciler:
             theirs = [hour for app in account.sdk_app_ids for hour in hours(app)]
             works.append(_Work(account, caller, theirs.copy, is_endless=False))
         workers = [self._worker(work, stop, on_done) for work in works for _ in range(self._options.concurrency)]
-        await self._until(stop, workers)
+        await run_until(stop, workers)
 
     async def read_session(self, session_id: str, sdk_app_ids: Sequence[int] = ()) -> dict[int, int]:
         """Ask for one session; how many events of it were published, by application that knows it."""
@@ -278,23 +278,6 @@ class Reconciler:
     def _moment(self) -> datetime:
         """Now, in the whole milliseconds that an event holds."""
         return instant_of_ms(instant_ms(self._now()))
-
-    @staticmethod
-    async def _until(stop: asyncio.Event, workers: Sequence[Coroutine[None, None, None]]) -> None:
-        """Run them until all are done or until told to stop; what they are in the middle of is left, and repeated."""
-        tasks = [asyncio.ensure_future(worker) for worker in workers]
-        stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
-        running: set[asyncio.Future[Any]] = {*tasks, stopping}
-        try:
-            while not stopping.done() and running > {stopping}:
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()  # a worker that failed is a bug, and ends the process
-        finally:
-            stopping.cancel()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _joined(said: Iterable[RowEvents]) -> tuple[list[NormalizedEvent], list[DeadLetter]]:

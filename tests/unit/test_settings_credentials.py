@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from callweave.roles.receiver import access_of, mask_key
+from callweave.mask_key import mask_key
+from callweave.roles.receiver import access_of
 from callweave.settings import MisconfiguredError, Settings, load_settings
 from callweave.tenant_settings import revealed
 
