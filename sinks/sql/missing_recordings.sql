@@ -2,7 +2,7 @@
 -- The deadline is WAREHOUSE__RECORDING_DEADLINE_SECONDS, written in when the loader starts; it runs from the end of
 -- the session, or from its last receipt where no end is known. The clock is that of the query.
 SELECT
-    r.*,
+    $recording_columns,
     s.has_cdr,
     s.direction,
     s.call_type,
@@ -23,7 +23,8 @@ SELECT
     s.last_received_at,
     s.end_status,
     -- TCCC names recordings of unanswered calls too: those will hardly come. The customer's side is the session's.
-    (CASE WHEN l.leg_sequence IS NULL THEN s.answered_at ELSE l.answered_at END) IS NOT NULL AS leg_answered,
+    CAST((CASE WHEN r.leg_sequence IS NULL THEN s.answered_at ELSE l.answered_at END) IS NOT NULL AS BOOLEAN)
+    AS leg_answered,
     CAST(EXTRACT(EPOCH FROM (NOW() - COALESCE(s.ended_at, s.last_received_at))) AS BIGINT) AS age_seconds,
     CAST(EXTRACT(EPOCH FROM (NOW() - COALESCE(s.ended_at, s.last_received_at))) AS BIGINT)
     - $recording_deadline_seconds AS overdue_seconds

@@ -1,8 +1,8 @@
 -- One row per recording, with what its session says: the join that analysts would make by hand.
--- r.* holds every column of recordings under its own name; source, extra and leg_sequence are the recording's.
+-- Every column of recordings stands here under its own name; source, extra and leg_sequence are the recording's.
 -- The agent is that of the leg which names the recording, where that leg names anybody, else the session's.
 SELECT
-    r.*,
+    $recording_columns,
     COALESCE(r.custom_url, r.url) AS best_url,  -- the permanent address, else the one that TCCC keeps three months
     s.has_cdr,
     s.direction,
