@@ -24,13 +24,14 @@ from schemas.dead_letter import decode_letter
 from sinks.halt import HaltError
 from sinks.loader import Loader
 from sinks.sink import QueryRefusedError, SinkUnavailableError
+from tests.support.clickhouse import ClickHouseServer
 from tests.support.loading import DUCKDB, SETTINGS, Log, a_loader, loaded, loading, rows, until
 from tests.support.sessions import a_leg, a_letter, a_session, session_record
 
 KILLS = 10
 SMALL_HAULS = replace(SETTINGS, limits=replace(SETTINGS.limits, records_max=40))
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["tests.support.loading", "sinks.duckdb", "sinks.postgres"])
+_processes.set_forkserver_preload(["tests.support.loading", "sinks.clickhouse", "sinks.duckdb", "sinks.postgres"])
 
 
 @dataclass
@@ -89,9 +90,9 @@ def log(kafka: str, topic_prefix: str) -> Log:
     return Log(kafka, topic_prefix)
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(params=["duckdb", "postgres", "clickhouse"])
 def url(request: pytest.FixtureRequest) -> str:
-    return DUCKDB if request.param == "duckdb" else str(request.getfixturevalue("postgres_url"))
+    return DUCKDB if request.param == "duckdb" else str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.mark.timeout(120)
@@ -137,17 +138,37 @@ async def test_a_warehouse_that_was_down_gets_everything_when_it_is_back(
     await agrees(log, load, tmp_path, postgres_url)
 
 
-async def test_of_two_loaders_of_one_postgres_one_ends_and_says_why(
-    log: Log, tmp_path: Path, postgres_url: str
+async def test_a_clickhouse_that_was_killed_gets_everything_when_it_is_back(
+    log: Log, tmp_path: Path, clickhouse_server: ClickHouseServer, clickhouse_url: str
 ) -> None:
+    load = Load(seed=11)
+    await log.create((log.sessions, 2), (log.letters, 1))
+    await load.send(log, 100)
+    async with loading(log, tmp_path, clickhouse_url) as loader:
+        await until(lambda: loaded(loader, log, load.ends))
+        await load.send(log, 300)
+        clickhouse_server.stop(signal.SIGKILL)
+        await until(lambda: "cannot be reached" in (loader.status().reason or ""))
+        await load.send(log, 100)
+        await asyncio.to_thread(clickhouse_server.start)
+        await caught_up(loader, log, load)
+
+    await agrees(log, load, tmp_path, clickhouse_url)
+
+
+@pytest.mark.parametrize("server", ["postgres", "clickhouse"])
+async def test_of_two_loaders_of_one_server_one_ends_and_says_why(
+    request: pytest.FixtureRequest, log: Log, tmp_path: Path, server: str
+) -> None:
+    url = str(request.getfixturevalue(f"{server}_url"))
     load = Load(seed=7)
     await log.create((log.sessions, 2), (log.letters, 1))
     await load.send(log, 50)
     stop = asyncio.Event()
-    first = a_loader(log, tmp_path, postgres_url)
+    first = a_loader(log, tmp_path, url)
     running = {asyncio.create_task(first.run(stop))}
     await until(lambda: loaded(first, log, load.ends))
-    running.add(asyncio.create_task(a_loader(log, tmp_path, postgres_url).run(stop)))
+    running.add(asyncio.create_task(a_loader(log, tmp_path, url).run(stop)))
     while not (ended := [task for task in running if task.done()]):
         await load.send(log, 50)
     with pytest.raises(HaltError, match=r"another loader .* stop one of them"):
@@ -158,7 +179,7 @@ async def test_of_two_loaders_of_one_postgres_one_ends_and_says_why(
     def is_loaded() -> bool:
         assert not left.done(), "the other one goes on"
         found = rows(
-            tmp_path, f"SELECT sum(next_offset) FROM callweave_offsets WHERE topic = '{log.sessions}'", postgres_url
+            tmp_path, f"SELECT sum(next_offset) FROM callweave_offsets WHERE topic = '{log.sessions}'", url
         )
         return found == [(sum(load.ends.values()),)]
 
@@ -166,7 +187,7 @@ async def test_of_two_loaders_of_one_postgres_one_ends_and_says_why(
     stop.set()
     await left
 
-    await agrees(log, load, tmp_path, postgres_url, letters=False)
+    await agrees(log, load, tmp_path, url, letters=False)
 
 
 async def test_a_second_loader_of_one_duckdb_file_writes_nothing_and_says_why(log: Log, tmp_path: Path) -> None:
