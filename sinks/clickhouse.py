@@ -4,6 +4,7 @@ The rule: rows first, offsets last, and everything may be written twice. A docum
 letter's sighting is known by its record's place, and what a reader sees is the views that put them together.
 """
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ _INSERT: Final = {
 }
 _KEYS_MAX: Final = 2_000
 """Of one question about what stands there."""
+_MARK_BITS: Final = 16
 _INSTANT: Final = pa.timestamp("us", "UTC")
 
 
@@ -81,6 +83,8 @@ class ClickHouseSink:
         self._clock = clock
         self._reader = ClickHouseReader(self._address)
         self._client: Client | None = None
+        # Two loaders that commit at once have one of them before the other, and both see which.
+        self._mark = secrets.randbits(_MARK_BITS)
 
     def open(self) -> None:
         """Connect; create or upgrade what is in the database."""
@@ -143,7 +147,7 @@ class ClickHouseSink:
         existing = _catalogue(client)
         meta: dict[str, str] = {}
         if META.name in existing:
-            meta = dict(_rows(client, 'SELECT "key", "value" FROM callweave_meta FINAL'))
+            meta = {key: value for key, value in _rows(client, 'SELECT "key", "value" FROM callweave_meta FINAL')}
         ddl.check_layout_version(meta.get("layout_version"))
         statements = upgrade(existing)
         for statement in statements:
@@ -169,13 +173,18 @@ class ClickHouseSink:
         now = self._commit_time(standing)
         applied = _replace_sessions(client, batch.sessions, now)
         _note_letters(client, batch.letters, now)
-        _move_offsets(client, batch.offsets, standing, now)
+        _move_offsets(client, batch.offsets, self._next_number(standing), now)
         return Written(applied, len(batch.sessions) - len(applied), len(batch.letters))
 
     def _commit_time(self, standing: "_Standing") -> datetime:
         # Never backwards, whatever the clock does: incremental models take loaded_at for their watermark.
         now = self._clock()
         return now if standing.updated_at is None else max(now, standing.updated_at + timedelta(microseconds=1))
+
+    def _next_number(self, standing: "_Standing") -> int:
+        # After what was seen before the rows were written: a loader that slept in between comes too late, and its
+        # commit counts for nothing.
+        return ((standing.number >> _MARK_BITS) + 1) << _MARK_BITS | self._mark
 
     def _refusal(self, batch: Batch, exc: ClickHouseError) -> Exception:
         client = self._connected()
@@ -225,13 +234,10 @@ def _standing(client: Client) -> _Standing:
     )
 
 
-def _move_offsets(
-    client: Client, offsets: Mapping[LogPartition, int], standing: _Standing, now: datetime
-) -> None:
+def _move_offsets(client: Client, offsets: Mapping[LogPartition, int], number: int, now: datetime) -> None:
     if not offsets:
         return
-    # Numbered after what was seen before the rows were written: a loader that slept in between comes too late, and its
-    # commit counts for nothing. One insert is one block, so all partitions move at once.
+    # One insert is one block, so all partitions move at once.
     _insert(
         client,
         COMMITS,
@@ -241,7 +247,7 @@ def _move_offsets(
                 "partition": [partition.partition for partition in offsets],
                 "next_offset": list(offsets.values()),
                 "updated_at": pa.array([now] * len(offsets), _INSTANT),
-                COMMIT: pa.array([standing.number + 1] * len(offsets), pa.uint64()),
+                COMMIT: pa.array([number] * len(offsets), pa.uint64()),
             }
         ),
     )
@@ -276,9 +282,7 @@ def _ranks_of(sessions: SessionRows) -> list[int]:
     parents = sessions.tables[SESSIONS.name]
     return [
         (version << 128) | int(digest, 16)
-        for version, digest in zip(
-            parents["version"].to_pylist(), parents["document_digest"].to_pylist(), strict=True
-        )
+        for version, digest in zip(parents["version"].to_pylist(), parents["document_digest"].to_pylist(), strict=True)
     ]
 
 
@@ -321,7 +325,9 @@ def _note_letters(client: Client, letters: Sequence[LetterRow], now: datetime) -
 def _sightings(letters: Sequence[LetterRow], now: datetime) -> pa.Table:
     records = [record for row in letters for record in (row.records or (row,))]
     topics, partitions, offsets = zip(*(record.place for record in records), strict=True)
-    whole = letter_table(records).select(["dead_letter_id", *(name for name in DEAD_LETTERS.column_names if name in COUNTED)])
+    whole = letter_table(records).select(
+        ["dead_letter_id", *(name for name in DEAD_LETTERS.column_names if name in COUNTED)]
+    )
     return (
         whole.append_column("topic", pa.array(topics))
         .append_column("partition", pa.array(partitions))
@@ -349,4 +355,3 @@ def _catalogue(client: Client) -> dict[str, dict[str, str]]:
 def _literal(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\x00", "\\0")
     return f"'{escaped}'"
-

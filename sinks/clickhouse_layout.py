@@ -92,7 +92,7 @@ def upgrade(existing: Catalogue) -> list[str]:
     """Statements that create what lacks. Raises MisconfiguredError where the tables there are not ours."""
     tables = stored_tables()
     if META.name not in existing:
-        ours = {table.name for table in (*tables, *TABLES)} | {OFFSETS.name}
+        ours = {table.name for table in tables} | {table.name for table in (*TABLES, OFFSETS)}
         if strangers := sorted(ours & set(existing)):
             raise MisconfiguredError(
                 f"the warehouse has a table {strangers[0]} that callweave did not make: "
@@ -238,10 +238,13 @@ def _select_child(child: Table, existing: Catalogue) -> str:
 
 def _select_letters(existing: Catalogue) -> str:
     columns = ", ".join(
-        f"{'s' if name in COUNTED else 'l'}.{quoted(name)} AS {quoted(name)}" for name in _columns(DEAD_LETTERS, existing)
+        f"{'s' if name in COUNTED else 'l'}.{quoted(name)} AS {quoted(name)}"
+        for name in _columns(DEAD_LETTERS, existing)
     )
     # The latest replay tells; of two at one moment, the one that stands further down in its topic.
-    latest = "argMaxIf(g.replay_outcome, (assumeNotNull(g.replayed_at), g.stored_at, g.offset), g.replayed_at IS NOT NULL)"
+    latest = (
+        "argMaxIf(g.replay_outcome, (assumeNotNull(g.replayed_at), g.stored_at, g.offset), g.replayed_at IS NOT NULL)"
+    )
     return (
         f"SELECT {columns} FROM {LETTERS_STORED} AS l FINAL INNER JOIN ("  # noqa: S608 - names of our own
         "SELECT g.dead_letter_id AS dead_letter_id, greatest(sum(g.seen_count), 1) AS seen_count, "

@@ -50,9 +50,7 @@ class ClickHouseReader:
                 self.close()
                 raise SinkUnavailableError(f"{self._address} cannot be reached: {self._address.plain(exc)}") from exc
             raise QueryRefusedError(self._address.plain(exc)) from exc
-        rows = [
-            tuple(_cell(name, value) for name, value in zip(names, row, strict=True)) for row in result.result_rows
-        ]
+        rows = [tuple(_cell(name, value) for name, value in zip(names, row, strict=True)) for row in result.result_rows]
         return QueryResult(names, rows[: limits.rows_max], truncated=len(rows) > limits.rows_max)
 
     def close(self) -> None:

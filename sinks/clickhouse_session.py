@@ -1,4 +1,4 @@
-"""A client of ClickHouse: where it connects to, what its errors mean, and how its address is shown without the password."""
+"""A client of ClickHouse: where it connects to, what its errors mean, how its address is shown without a password."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

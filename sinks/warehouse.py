@@ -73,7 +73,8 @@ def _need_clickhouse_connect() -> None:
         import clickhouse_connect  # noqa: F401, PLC0415
     except ImportError as exc:
         raise MisconfiguredError(
-            "WAREHOUSE__URL is a ClickHouse address and its driver is not installed: pip install 'callweave[clickhouse]'"
+            "WAREHOUSE__URL is a ClickHouse address and its driver is not installed: "
+            "pip install 'callweave[clickhouse]'"
         ) from exc
 
 

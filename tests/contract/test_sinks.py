@@ -155,7 +155,9 @@ def _alter_clickhouse(server: ClickHouseServer, url: str) -> Callable[[str], Non
     def alter(sql: str) -> None:
         # As the storage has it: children lie in the session's row, and rows are changed by a mutation.
         sql = re.sub(r"TABLE sessions ", "TABLE callweave_sessions ", sql)
-        sql = re.sub(r"TABLE recordings DROP COLUMN (\w+)", r"TABLE callweave_sessions DROP COLUMN `recordings.\1`", sql)
+        sql = re.sub(
+            r"TABLE recordings DROP COLUMN (\w+)", r"TABLE callweave_sessions DROP COLUMN `recordings.\1`", sql
+        )
         sql = re.sub(r"UPDATE (\w+) SET (.*)", r"ALTER TABLE \1 UPDATE \2 SETTINGS mutations_sync = 1", sql)
         server.execute(sql, database_of(url))
 

@@ -178,9 +178,7 @@ async def test_of_two_loaders_of_one_server_one_ends_and_says_why(
 
     def is_loaded() -> bool:
         assert not left.done(), "the other one goes on"
-        found = rows(
-            tmp_path, f"SELECT sum(next_offset) FROM callweave_offsets WHERE topic = '{log.sessions}'", url
-        )
+        found = rows(tmp_path, f"SELECT sum(next_offset) FROM callweave_offsets WHERE topic = '{log.sessions}'", url)
         return found == [(sum(load.ends.values()),)]
 
     await until(is_loaded)

@@ -4,6 +4,7 @@ The wheel holds no server, so `serve` is one, as far as clickhouse-connect needs
 settings and database from the address, the engine's own error code in a header. A database of its own for each test.
 """
 
+import base64
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -120,62 +121,58 @@ def serve(data: str, port: int) -> None:
 
     # Held for as long as the process lives: the engine ends with its last connection.
     engine = chdb.connect(data)
+    server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
+    _Handler.connect = lambda _: chdb.connect(data)
+    server.serve_forever()
+    engine.close()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # Else each answer waits 40 ms for an acknowledgement of its headers.
-        disable_nagle_algorithm = True
 
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if self.headers.get("Transfer-Encoding") == "chunked":
-                body = self._chunks()
-            parameters = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query, keep_blank_values=True))
-            self._answer(parameters, body)
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Else each answer waits 40 ms for an acknowledgement of its headers.
+    disable_nagle_algorithm = True
+    connect: Callable[[Any], Any]
 
-        do_GET = do_POST  # noqa: N815 - the name is http.server's
+    def do_POST(self) -> None:
+        chunked = self.headers.get("Transfer-Encoding") == "chunked"
+        body = self._chunks() if chunked else self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parameters = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query, keep_blank_values=True))
+        try:
+            self._authenticate()
+            payload = _run(self.connect(), parameters, body)
+        except RuntimeError as exc:
+            found = "Code:" + str(exc).partition("Code:")[2]
+            code = found.removeprefix("Code:").strip().partition(".")[0]
+            self._send(500, found.encode(), {"X-ClickHouse-Exception-Code": code})
+        else:
+            self._send(200, payload, {"X-ClickHouse-Format": "Native", "X-ClickHouse-Timezone": "UTC"})
 
-        def _chunks(self) -> bytes:
-            parts = []
-            while size := int(self.rfile.readline(), 16):
-                parts.append(self.rfile.read(size))
-                self.rfile.readline()
+    do_GET = do_POST  # noqa: N815 - the name is http.server's
+
+    def _chunks(self) -> bytes:
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
             self.rfile.readline()
-            return b"".join(parts)
+        self.rfile.readline()
+        return b"".join(parts)
 
-        def _answer(self, parameters: dict[str, str], body: bytes) -> None:
-            try:
-                self._authenticate()
-                payload = _run(chdb.connect(data), parameters, body)
-            except RuntimeError as exc:
-                text = str(exc)
-                found = text[text.find("Code:") :]
-                code = found.removeprefix("Code:").strip().partition(".")[0]
-                self._send(500, found.encode(), {"X-ClickHouse-Exception-Code": code})
-            else:
-                self._send(200, payload, {"X-ClickHouse-Format": "Native", "X-ClickHouse-Timezone": "UTC"})
+    def _authenticate(self) -> None:
+        basic = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        by_headers = (self.headers.get("X-ClickHouse-User"), self.headers.get("X-ClickHouse-Key"))
+        if self.headers.get("Authorization") != basic and by_headers != (USER, PASSWORD):
+            raise RuntimeError("Code: 516. DB::Exception: Authentication failed. (AUTHENTICATION_FAILED)")
 
-        def _authenticate(self) -> None:
-            import base64
+    def _send(self, status: int, payload: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
 
-            basic = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-            by_headers = (self.headers.get("X-ClickHouse-User"), self.headers.get("X-ClickHouse-Key"))
-            if self.headers.get("Authorization") != basic and by_headers != (USER, PASSWORD):
-                raise RuntimeError("Code: 516. DB::Exception: Authentication failed. (AUTHENTICATION_FAILED)")
-
-        def _send(self, status: int, payload: bytes, headers: dict[str, str]) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(payload)))
-            self.end_headers()
-            self.wfile.write(payload)
-
-        def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
-
-    assert engine
-    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
 
 
 def _run(connection: Any, parameters: dict[str, str], body: bytes) -> bytes:
