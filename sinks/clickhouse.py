@@ -147,7 +147,7 @@ class ClickHouseSink:
         existing = _catalogue(client)
         meta: dict[str, str] = {}
         if META.name in existing:
-            meta = {key: value for key, value in _rows(client, 'SELECT "key", "value" FROM callweave_meta FINAL')}
+            meta = dict(_rows(client, 'SELECT "key", "value" FROM callweave_meta FINAL'))
         ddl.check_layout_version(meta.get("layout_version"))
         statements = upgrade(existing)
         for statement in statements:
@@ -340,8 +340,8 @@ def _insert(client: Client, table: str, rows: pa.Table) -> None:
     client.insert_arrow(table, rows.combine_chunks(), settings=_INSERT)
 
 
-def _rows(client: Client, sql: str) -> Sequence[Sequence[Any]]:
-    return client.query(sql, settings={"max_query_size": 64 * 1024 * 1024}).result_rows
+def _rows(client: Client, sql: str) -> list[Any]:
+    return list(client.query(sql, settings={"max_query_size": 64 * 1024 * 1024}).result_rows)
 
 
 def _catalogue(client: Client) -> dict[str, dict[str, str]]:
