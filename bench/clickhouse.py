@@ -27,7 +27,7 @@ READS = {
     "talk by day, stored": "SELECT toDate(started_at), sum(talk_seconds) FROM callweave_sessions GROUP BY 1",
     "talk by day, sessions (FINAL)": "SELECT toDate(started_at), sum(talk_seconds) FROM sessions GROUP BY 1",
     "legs by type (FINAL, ARRAY JOIN)": "SELECT leg_type, count(*) FROM legs GROUP BY 1",
-    "one session": f"SELECT * FROM sessions WHERE sdk_app_id = {APP} AND session_id = 's-77'",
+    "one session": f"SELECT * FROM sessions WHERE sdk_app_id = {APP} AND session_id = 's-77'",  # noqa: S608 - our own
     "kpi_daily": "SELECT * FROM kpi_daily",
 }
 
@@ -40,7 +40,7 @@ def main() -> None:
         with closing(sink):
             for start in range(0, base, BASE_BATCH):
                 write(sink, rows(range(start, start + BASE_BATCH), version=1))
-            client = sink._connected()
+            client = sink._connected()  # noqa: SLF001 - the same client
             client.command("CREATE TABLE plain AS callweave_sessions ENGINE = MergeTree ORDER BY tuple()")
             print(f"{base} sessions stand there, with 2 legs and 3 recordings each")
             for size, count in ((1_000, 8), (10_000, 4)):
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def load(sink: ClickHouseSink, size: int, count: int, base: int) -> None:
-    client = sink._connected()
+    client = sink._connected()  # noqa: SLF001
     through, plainly = [], []
     for number in range(count):
         # Two thirds are new, one third newer documents of sessions anywhere in the table.
@@ -58,7 +58,7 @@ def load(sink: ClickHouseSink, size: int, count: int, base: int) -> None:
         chosen = [*range(first, first + size * 2 // 3), *range(number, base, base // (size // 3 + 1))]
         batch = rows(chosen[:size], version=2 + number)
         through.append(write(sink, batch))
-        table = clickhouse._session_table(batch, datetime.now(UTC))
+        table = clickhouse._session_table(batch, datetime.now(UTC))  # noqa: SLF001
         plainly.append(timed(lambda table=table: client.insert_arrow("plain", table), 1))
     ours, theirs = median(through), median(plainly)
     print(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any, Final
 from uuid import uuid4
 
@@ -62,8 +63,8 @@ _INSERT: Final = {
     # An equal block is no repetition: the log may hold it twice, and compaction moves it (law 9).
     "insert_deduplicate": 0,
 }
-_KEYS_MAX: Final = 2_000
-"""Of one question about what stands there."""
+_QUERY_BYTES_MAX: Final = 256 * 1024 * 1024
+"""The question about what stands there names every session of the batch."""
 _MARK_BITS: Final = 16
 _INSTANT: Final = pa.timestamp("us", "UTC")
 
@@ -266,16 +267,19 @@ def _replace_sessions(client: Client, sessions: SessionRows, now: datetime) -> f
 
 
 def _ranks(client: Client, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
-    found: dict[SessionKey, int] = {}
-    for start in range(0, len(keys), _KEYS_MAX):
-        listed = ", ".join(f"({app}, {_literal(session)})" for app, session in keys[start : start + _KEYS_MAX])
-        rows = _rows(
-            client,
-            f"SELECT sdk_app_id, session_id, max({RANK}) FROM {SESSIONS_STORED} "  # noqa: S608 - quoted
-            f"WHERE (sdk_app_id, session_id) IN ({listed}) GROUP BY sdk_app_id, session_id",
-        )
-        found.update({SessionKey(app, session): rank for app, session, rank in rows})
-    return found
+    if not keys:
+        return {}
+    # A list of texts for each application: a list of pairs takes ClickHouse four times as long to read.
+    asked = " OR ".join(
+        f"(sdk_app_id = {app} AND session_id IN ({', '.join(_literal(key.session_id) for key in group)}))"
+        for app, group in groupby(keys, lambda key: key.sdk_app_id)
+    )
+    rows = _rows(
+        client,
+        f"SELECT sdk_app_id, session_id, max({RANK}) FROM {SESSIONS_STORED} "  # noqa: S608 - quoted
+        f"WHERE {asked} GROUP BY sdk_app_id, session_id",
+    )
+    return {SessionKey(app, session): rank for app, session, rank in rows}
 
 
 def _ranks_of(sessions: SessionRows) -> list[int]:
@@ -341,7 +345,7 @@ def _insert(client: Client, table: str, rows: pa.Table) -> None:
 
 
 def _rows(client: Client, sql: str) -> list[Any]:
-    return list(client.query(sql, settings={"max_query_size": 64 * 1024 * 1024}).result_rows)
+    return list(client.query(sql, settings={"max_query_size": _QUERY_BYTES_MAX}).result_rows)
 
 
 def _catalogue(client: Client) -> dict[str, dict[str, str]]:
