@@ -125,6 +125,9 @@ class ClickHouseSink:
     def close(self) -> None:
         """Let go of the connections."""
         self._reader.close()
+        self._drop()
+
+    def _drop(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             client.close()
@@ -141,7 +144,7 @@ class ClickHouseSink:
                 yield
         except SinkUnavailableError:
             # Whatever state the connections are in: the next attempt begins with new ones.
-            self.close()
+            self._drop()
             raise
 
     def _lay_out(self, client: Client) -> None:

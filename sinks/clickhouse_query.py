@@ -69,7 +69,8 @@ class ClickHouseReader:
 
 def _columns_of(client: Client, sql: str, limits: QueryLimits) -> tuple[str, ...]:
     select = sql.rstrip().rstrip(";")
-    return tuple(row[0] for row in client.query(f"DESCRIBE TABLE ({select}\n)", settings=_settings(limits)).result_rows)
+    settings = {**_settings(limits), "limit": 0}
+    return tuple(row[0] for row in client.query(f"DESCRIBE TABLE ({select}\n)", settings=settings).result_rows)
 
 
 def _settings(limits: QueryLimits) -> dict[str, Any]:
@@ -83,8 +84,14 @@ def _settings(limits: QueryLimits) -> dict[str, Any]:
 
 
 def _cell(name: str, value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value if name in _BYTES else value.decode(errors="replace")
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC)
-    return value
+    match value:
+        case bytes():
+            return value if name in _BYTES else value.decode(errors="replace")
+        case datetime() if value.tzinfo is not None:
+            return value.astimezone(UTC)
+        case list() | tuple():
+            return [_cell("", item) for item in value]
+        case dict():
+            return {_cell("", key): _cell("", item) for key, item in value.items()}
+        case _:
+            return value

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from schemas.columns import SESSIONS
 from sinks import clickhouse
 from sinks.clickhouse import ClickHouseSink
 from sinks.letters import LetterRow, sighting, tally
@@ -17,6 +18,7 @@ from sinks.sink import (
     FencedError,
     LogPartition,
     MisconfiguredError,
+    QueryLimits,
     QueryRefusedError,
     RowsRejectedError,
     SinkUnavailableError,
@@ -226,6 +228,21 @@ def test_a_query_may_begin_with_comments_and_brackets_and_end_with_a_semicolon(s
     assert sink.query("-- why\n/* and\nhow */ (SELECT 1 AS x);").rows == [(1,)]
     empty = sink.query("WITH 1 AS one SELECT one, session_id FROM sessions; ")
     assert (empty.columns, empty.rows) == (("one", "session_id"), [])
+
+
+def test_the_limit_of_rows_is_that_of_the_answer_and_no_inner_one(sink: ClickHouseSink) -> None:
+    sink.write(a_batch(*(a_session(f"s-{number}", legs=[a_leg(0)]) for number in range(5))))
+    inner = "SELECT session_id FROM sessions UNION ALL SELECT session_id FROM legs"
+    sql = f"SELECT count(*), (SELECT count(*) FROM ({inner}) AS u) FROM sessions JOIN legs USING (session_id)"
+
+    assert sink.query(sql, QueryLimits(rows_max=1)).rows == [(5, 10)]
+    assert sink.query(inner, QueryLimits(rows_max=7)).truncated
+    columns = sink.query("SELECT * FROM sessions WHERE false", QueryLimits(rows_max=1)).columns
+    assert set(SESSIONS.column_names) <= set(columns)
+
+
+def test_texts_within_lists_are_texts(sink: ClickHouseSink) -> None:
+    assert sink.query("SELECT ['a', 'b'] AS x, map('k', 'v') AS y").rows == [(["a", "b"], {"k": "v"})]
 
 
 def test_without_a_match_an_outer_join_gives_null(sink: ClickHouseSink) -> None:
