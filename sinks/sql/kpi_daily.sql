@@ -21,15 +21,15 @@ WITH leg_totals AS (
 
 calls AS (
     SELECT
-        s.sdk_app_id,
-        s.queued_at,
-        s.answered_at,
-        s.wait_seconds,
-        s.end_status,
-        s.recordings_expected,
-        s.recordings_received,
-        s.recordings_missing,
-        s.loaded_at,
+        s.sdk_app_id AS sdk_app_id,
+        s.queued_at AS queued_at,
+        s.answered_at AS answered_at,
+        s.wait_seconds AS wait_seconds,
+        s.end_status AS end_status,
+        s.recordings_expected AS recordings_expected,
+        s.recordings_received AS recordings_received,
+        s.recordings_missing AS recordings_missing,
+        s.loaded_at AS loaded_at,
         CAST(s.started_at AT TIME ZONE 'UTC' AS DATE) AS day,
         s.direction = 'inbound' AND COALESCE(s.call_type, '') <> 'internal' AS is_inbound,
         s.direction = 'outbound'

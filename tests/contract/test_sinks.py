@@ -16,10 +16,12 @@ import pytest
 
 from schemas import jsontext
 from schemas.columns import COMPLETENESS, SESSIONS, TABLES
+from schemas.columns import RECORDINGS, SESSIONS, TABLES
 from schemas.dead_letter import DeadLetter
 from schemas.reconcile import HourRecord
 from schemas.session import SessionDocument
 from sinks.ddl import DUCKDB, POSTGRES, VIEWS
+from sinks.ddl import VIEWS
 from sinks.letters import sighting, tally
 from sinks.rows import SessionKey, lay_out, read_document
 from sinks.sink import (
@@ -524,6 +526,16 @@ def test_columns_carry_their_descriptions(warehouse: Warehouse) -> None:
 
 
 # Views
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_columns_of_a_view_have_plain_names(warehouse: Warehouse, view: str) -> None:
+    columns = warehouse.sink.query(f"SELECT * FROM {view}").columns
+
+    assert [name for name in columns if not name.isidentifier()] == []
+    assert len(set(columns)) == len(columns)
+    if "recordings" in view:
+        assert {*RECORDINGS.column_names, "started_at", "ended_at", "skill_group_name"} <= set(columns)
 
 
 def test_session_recordings_names_the_agent_of_the_leg_else_of_the_session(warehouse: Warehouse) -> None:
