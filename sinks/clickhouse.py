@@ -18,6 +18,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.columns import CHILDREN, DEAD_LETTERS, SESSIONS
+from schemas.reconcile import HourRecord
 from sinks import ddl
 from sinks.clickhouse_layout import (
     COMMIT,
@@ -27,6 +28,7 @@ from sinks.clickhouse_layout import (
     RANK,
     SESSIONS_STORED,
     SIGHTINGS,
+    WINDOWS_STORED,
     layout_digest,
     nested,
     own_columns,
@@ -55,6 +57,7 @@ from sinks.sink import (
     Written,
     utc_now,
 )
+from sinks.windows import window_table
 
 _ANSWER_SECONDS: Final = 300.0
 _INSERT: Final = {
@@ -177,6 +180,7 @@ class ClickHouseSink:
         now = self._commit_time(standing)
         applied = _replace_sessions(client, batch.sessions, now)
         _note_letters(client, batch.letters, now)
+        _replace_windows(client, batch.windows, now)
         _move_offsets(client, batch.offsets, self._next_number(standing), now)
         return Written(applied, len(batch.sessions) - len(applied), len(batch.letters))
 
@@ -341,6 +345,12 @@ def _sightings(letters: Sequence[LetterRow], now: datetime) -> pa.Table:
         .append_column("offset", pa.array(offsets))
         .append_column("stored_at", pa.array([now] * len(records), _INSTANT))
     )
+
+
+def _replace_windows(client: Client, windows: Sequence[HourRecord], now: datetime) -> None:
+    if windows:
+        stamps = pa.array([now] * len(windows), _INSTANT)
+        _insert(client, WINDOWS_STORED, window_table(windows).append_column(STAMPED, stamps))
 
 
 def _insert(client: Client, table: str, rows: pa.Table) -> None:

@@ -9,7 +9,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.columns import CHILDREN, DEAD_LETTERS, RECORDINGS, SESSIONS, TABLES, Column, ColumnType, Table
+from schemas.columns import (
+    CHILDREN,
+    COLUMNED_VIEWS,
+    DEAD_LETTERS,
+    RECONCILE_WINDOWS,
+    RECORDINGS,
+    SESSIONS,
+    TABLES,
+    Column,
+    ColumnType,
+    Table,
+)
 from sinks import ddl
 from sinks.clickhouse_sql import translated
 from sinks.ddl import META, OFFSETS, Catalogue, literal, quoted
@@ -18,6 +29,7 @@ from sinks.sink import MisconfiguredError
 TYPES: Final[Mapping[ColumnType, str]] = {
     ColumnType.TEXT: "String",
     ColumnType.INTEGER: "Int64",
+    ColumnType.FRACTION: "Float64",
     ColumnType.BOOLEAN: "Bool",
     ColumnType.INSTANT: "DateTime64(6, 'UTC')",
     # The JSON type is young, and missing from the versions that clouds run; the functions of JSON take a String.
@@ -26,6 +38,7 @@ TYPES: Final[Mapping[ColumnType, str]] = {
 }
 SESSIONS_STORED: Final = "callweave_sessions"
 LETTERS_STORED: Final = "callweave_letters"
+WINDOWS_STORED: Final = "callweave_windows"
 SIGHTINGS: Final = "callweave_sightings"
 COMMITS: Final = "callweave_commits"
 
@@ -85,7 +98,7 @@ class Stored:
 
 def stored_tables() -> tuple[Stored, ...]:
     """Every storage table."""
-    return (_meta(), _commits(), _sessions(), _letters(), _sightings())
+    return (_meta(), _commits(), _sessions(), _windows(), _letters(), _sightings())
 
 
 def upgrade(existing: Catalogue) -> list[str]:
@@ -108,21 +121,27 @@ def upgrade(existing: Catalogue) -> list[str]:
 def views(existing: Catalogue, *, recording_deadline_seconds: int) -> list[str]:
     """The promised tables and views, made anew in an order in which each finds what it reads."""
     selects = {
-        SESSIONS.name: _select_sessions(existing),
+        SESSIONS.name: _select_whole(SESSIONS, existing),
         **{child.name: _select_child(child, existing) for child in CHILDREN},
+        RECONCILE_WINDOWS.name: _select_whole(RECONCILE_WINDOWS, existing),
         DEAD_LETTERS.name: _select_letters(existing),
-        OFFSETS.name: _select_offsets(existing),
+        OFFSETS.name: _select_whole(OFFSETS, existing),
     }
     tables = {table.name: table for table in (*TABLES, OFFSETS)}
     assert tables.keys() == selects.keys()
-    made = [_view_of(tables[name], select, existing) for name, select in selects.items()]
+    made = [
+        _create_view(name, _described(tables[name], _columns(tables[name], existing)), select, tables[name].purpose)
+        for name, select in selects.items()
+    ]
     # One by one: what r.* is called beside another table with the same columns depends on the version.
     recording = ",\n    ".join(f"r.{quoted(name)} AS {quoted(name)}" for name in _columns(RECORDINGS, existing))
+    described = {view.name: view for view in COLUMNED_VIEWS}
     for name in ddl.VIEWS:
         select = translated(
             ddl.view(name, recording_deadline_seconds=recording_deadline_seconds, recording_columns=recording)
         )
-        made.append(f"CREATE OR REPLACE VIEW {quoted(name)} AS {select}\nCOMMENT {literal(ddl.purpose(name))}")
+        columns = _described(described[name], _types(described[name].columns)) if name in described else ""
+        made.append(_create_view(name, columns, select, ddl.purpose(name)))
     return made
 
 
@@ -171,6 +190,11 @@ def _sessions() -> Stored:
     return Stored(SESSIONS_STORED, columns, SESSIONS.key, RANK, {RANK: f"MATERIALIZED {_RANK_OF_ROW}"})
 
 
+def _windows() -> Stored:
+    # The reading that was asked for last counts; of two asked for at once, the one that was written later.
+    return Stored(WINDOWS_STORED, _types(RECONCILE_WINDOWS.columns), RECONCILE_WINDOWS.key, "asked_at", {})
+
+
 def _letters() -> Stored:
     columns = _types(tuple(column for column in DEAD_LETTERS.columns if column.name not in COUNTED))
     columns["stored_at"] = TYPES[ColumnType.INSTANT]
@@ -207,6 +231,7 @@ def _places() -> dict[str, tuple[Stored, str]]:
     return {
         SESSIONS.name: (_sessions(), ""),
         **{child.name: (_sessions(), f"{child.name}.") for child in CHILDREN},
+        RECONCILE_WINDOWS.name: (_windows(), ""),
         DEAD_LETTERS.name: (_letters(), ""),
         OFFSETS.name: (_commits(), ""),
     }
@@ -223,9 +248,9 @@ def _columns(table: Table, existing: Catalogue) -> dict[str, str]:
     return shown
 
 
-def _select_sessions(existing: Catalogue) -> str:
-    columns = ", ".join(map(quoted, _columns(SESSIONS, existing)))
-    return f"SELECT {columns} FROM {SESSIONS_STORED} FINAL"  # noqa: S608 - names of our own
+def _select_whole(table: Table, existing: Catalogue) -> str:
+    columns = ", ".join(map(quoted, _columns(table, existing)))
+    return f"SELECT {columns} FROM {_places()[table.name][0].name} FINAL"  # noqa: S608 - names of our own
 
 
 def _select_child(child: Table, existing: Catalogue) -> str:
@@ -254,15 +279,11 @@ def _select_letters(existing: Catalogue) -> str:
     )
 
 
-def _select_offsets(existing: Catalogue) -> str:
-    return f"SELECT {', '.join(map(quoted, _columns(OFFSETS, existing)))} FROM {COMMITS} FINAL"  # noqa: S608
-
-
-def _view_of(table: Table, select: str, existing: Catalogue) -> str:
+def _described(table: Table, types: Mapping[str, str]) -> str:
     comments = {column.name: f" COMMENT {literal(column.description)}" for column in table.columns}
-    lines = [f"{quoted(name)} {kind}{comments.get(name, '')}" for name, kind in _columns(table, existing).items()]
-    return (
-        f"CREATE OR REPLACE VIEW {quoted(table.name)} (\n  "
-        + ",\n  ".join(lines)
-        + f"\n) AS {select}\nCOMMENT {literal(table.purpose)}"
-    )
+    lines = [f"{quoted(name)} {kind}{comments.get(name, '')}" for name, kind in types.items()]
+    return " (\n  " + ",\n  ".join(lines) + "\n)"
+
+
+def _create_view(name: str, columns: str, select: str, purpose: str) -> str:
+    return f"CREATE OR REPLACE VIEW {quoted(name)}{columns} AS {select}\nCOMMENT {literal(purpose)}"
