@@ -25,7 +25,7 @@ from sinks.halt import HaltError
 from sinks.loader import Loader
 from sinks.sink import QueryRefusedError, SinkUnavailableError
 from tests.support.clickhouse import ClickHouseServer
-from tests.support.loading import DUCKDB, SETTINGS, Log, a_loader, loaded, loading, rows, until
+from tests.support.loading import DUCKDB, SETTINGS, Log, a_loader, loaded, loading, rows, until, until_awaited
 from tests.support.sessions import a_leg, a_letter, a_session, session_record
 
 KILLS = 10
@@ -176,12 +176,13 @@ async def test_of_two_loaders_of_one_server_one_ends_and_says_why(
     (left,) = running - set(ended)
     await load.send(log, 50)
 
-    def is_loaded() -> bool:
+    async def is_loaded() -> bool:
         assert not left.done(), "the other one goes on"
-        found = rows(tmp_path, f"SELECT sum(next_offset) FROM callweave_offsets WHERE topic = '{log.sessions}'", url)
-        return found == [(sum(load.ends.values()),)]
+        sql = f"SELECT sum(next_offset) FROM callweave_offsets WHERE topic = '{log.sessions}'"
+        # In a thread: the loader that goes on needs this loop.
+        return await asyncio.to_thread(rows, tmp_path, sql, url) == [(sum(load.ends.values()),)]
 
-    await until(is_loaded)
+    await until_awaited(is_loaded)
     stop.set()
     await left
 
