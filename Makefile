@@ -30,7 +30,7 @@ help: ## list the targets
 demo: $(STAMP) ## start everything, push simulated calls through it, and compare what arrived with what was sent
 	@$(BIN)/callweave demo
 
-test: $(STAMP) ## the whole suite, on a Kafka and a Postgres that it starts (KAFKA=3.9, PYTEST_ARGS="-k recording")
+test: $(STAMP) ## the whole suite, on a Kafka, a Postgres and a ClickHouse that it starts (KAFKA=3.9, PYTEST_ARGS="-k recording")
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(STAMP) ## format, lint, types and import contracts: no services, under a minute

@@ -147,12 +147,19 @@ def comments(*, on_columns_of_views: bool = True) -> list[str]:
         for table in (*ALL_TABLES, *(COLUMNED_VIEWS if on_columns_of_views else ()))
         for column in table.columns
     ]
-    return columns + [f"COMMENT ON VIEW {quoted(view)} IS {literal(_purpose(view))}" for view in VIEWS]
+    return columns + [f"COMMENT ON VIEW {quoted(view)} IS {literal(purpose(view))}" for view in VIEWS]
 
 
-def view(name: str, *, recording_deadline_seconds: int) -> str:
-    """The SELECT of a view, the deadline written into it."""
-    return Template(_view_text(name)).substitute(recording_deadline_seconds=int(recording_deadline_seconds)).strip()
+def view(name: str, *, recording_deadline_seconds: int, recording_columns: str = "r.*") -> str:
+    """The SELECT of a view, the deadline written into it, and every column of a recording under its own name."""
+    return (
+        Template(_view_text(name))
+        .substitute(
+            recording_deadline_seconds=int(recording_deadline_seconds),
+            recording_columns=recording_columns,
+        )
+        .strip()
+    )
 
 
 def layout_digest(dialect: Dialect, *, recording_deadline_seconds: int) -> str:
@@ -211,5 +218,6 @@ def _view_text(name: str) -> str:
     return files("sinks").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
 
 
-def _purpose(name: str) -> str:
+def purpose(name: str) -> str:
+    """What a view is for: the first line of its file."""
     return _view_text(name).splitlines()[0].removeprefix("--").strip()

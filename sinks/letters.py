@@ -5,8 +5,9 @@ when, and what came of it. `raw` is laid down as the bytes it was.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import reduce
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +32,8 @@ class LetterRow:
     last_seen_at: datetime
     replayed_at: datetime | None = None
     replay_outcome: str | None = None
+    records: tuple["LetterRow", ...] = field(default=(), repr=False, compare=False)
+    """The records that this row is the tally of, for a warehouse that cannot add to a row safely."""
 
 
 def sighting(letter: DeadLetter, place: tuple[str, int, int]) -> LetterRow:
@@ -43,20 +46,19 @@ def sighting(letter: DeadLetter, place: tuple[str, int, int]) -> LetterRow:
 
 def tally(sightings: Iterable[LetterRow]) -> list[LetterRow]:
     """One row a letter, sorted by id: the first of them, with all of them counted, and the latest replay told."""
-    rows: dict[str, LetterRow] = {}
+    groups: dict[str, list[LetterRow]] = {}
     for seen in sightings:
-        first = rows.get(seen.letter.dead_letter_id)
-        rows[seen.letter.dead_letter_id] = (
-            seen
-            if first is None
-            else replace(
-                first,
-                seen_count=first.seen_count + seen.seen_count,
-                last_seen_at=max(first.last_seen_at, seen.last_seen_at),
-                **_latest_replay(first, seen),
-            )
-        )
-    return [rows[letter_id] for letter_id in sorted(rows)]
+        groups.setdefault(seen.letter.dead_letter_id, []).append(seen)
+    return [replace(reduce(_counted, group), records=tuple(group)) for _, group in sorted(groups.items())]
+
+
+def _counted(first: LetterRow, seen: LetterRow) -> LetterRow:
+    return replace(
+        first,
+        seen_count=first.seen_count + seen.seen_count,
+        last_seen_at=max(first.last_seen_at, seen.last_seen_at),
+        **_latest_replay(first, seen),
+    )
 
 
 def _latest_replay(first: LetterRow, seen: LetterRow) -> dict[str, Any]:

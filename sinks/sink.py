@@ -1,6 +1,7 @@
 """What the loader asks of a warehouse: values in, values out, and the few ways in which it may fail.
 
-The one rule: a batch lands whole (rows, letters and offsets in one transaction) or not at all. Synchronous on purpose:
+The one rule: a batch lands whole (rows, letters and offsets in one transaction) or not at all; where there are no
+transactions, its offsets land last, and what is there of it is written again without a trace. Synchronous on purpose:
 warehouse drivers block, so the loader calls a sink from one thread of its own.
 """
 
@@ -79,7 +80,7 @@ class Fault(Enum):
 
 
 class SinkUnavailableError(Exception):
-    """The warehouse cannot take the batch now; nothing of it landed, or all of it did. Try the same batch again."""
+    """The warehouse cannot take the batch now. Whatever of it landed does no harm: try the same batch again."""
 
 
 class RowsRejectedError(Exception):

@@ -6,8 +6,7 @@ from urllib.parse import unquote
 
 from sinks.sink import MisconfiguredError, Reader, Sink
 
-_LATER: Final = ("clickhouse",)
-_KNOWN: Final = "duckdb:///, postgresql://, ducklake: or parquet:///"
+_KNOWN: Final = "duckdb:///, postgresql://, clickhouse://, ducklake: or parquet:///"
 _POSTGRES: Final = ("postgresql://", "postgres://")
 
 
@@ -34,6 +33,11 @@ def open_sink(url: str, *, data_dir: Path, recording_deadline_seconds: int) -> S
         from sinks.parquet import ParquetSink  # noqa: PLC0415
 
         return ParquetSink(_folder(url, data_dir), recording_deadline_seconds=recording_deadline_seconds)
+    if url.startswith("clickhouse:"):
+        _need_clickhouse_connect()
+        from sinks.clickhouse import ClickHouseSink  # noqa: PLC0415
+
+        return ClickHouseSink(url, recording_deadline_seconds=recording_deadline_seconds)
     raise MisconfiguredError(_unknown(url))
 
 
@@ -58,6 +62,12 @@ def open_reader(url: str, *, data_dir: Path) -> Reader:
         from sinks.parquet_query import ParquetReader  # noqa: PLC0415
 
         return ParquetReader(_folder(url, data_dir))
+    if url.startswith("clickhouse:"):
+        _need_clickhouse_connect()
+        from sinks import clickhouse_session  # noqa: PLC0415
+        from sinks.clickhouse_query import ClickHouseReader  # noqa: PLC0415
+
+        return ClickHouseReader(clickhouse_session.Address(url))
     raise MisconfiguredError(_unknown(url))
 
 
@@ -84,9 +94,17 @@ def _need_psycopg() -> None:
         ) from exc
 
 
+def _need_clickhouse_connect() -> None:
+    try:
+        import clickhouse_connect  # noqa: F401, PLC0415
+    except ImportError as exc:
+        raise MisconfiguredError(
+            "WAREHOUSE__URL is a ClickHouse address and its driver is not installed: "
+            "pip install 'callweave[clickhouse]'"
+        ) from exc
+
+
 def _unknown(url: str) -> str:
     # Only the scheme is repeated: the rest may hold a password.
     scheme = url.partition(":")[0] if ":" in url else "nothing"
-    if scheme in _LATER:
-        return f"WAREHOUSE__URL is a {scheme} address, which this version cannot load: use {_KNOWN}"
     return f"WAREHOUSE__URL begins with {scheme[:20]!r}: use {_KNOWN}"

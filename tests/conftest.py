@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.support import hygiene
 from tests.support.broker import session_broker
+from tests.support.clickhouse import ClickHouseServer, session_clickhouse
+from tests.support.clickhouse import fresh_database as fresh_clickhouse_database
 from tests.support.postgres import fresh_database, session_postgres
 
 # "ci" finds the same examples on every run, so that a red build is somebody's change; "nightly" looks for new ones.
@@ -24,7 +26,7 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "ci")
 
-SERVICE_FIXTURES = {"kafka", "postgres_server", "postgres_url"}
+SERVICE_FIXTURES = {"clickhouse_server", "clickhouse_url", "kafka", "postgres_server", "postgres_url"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -93,4 +95,18 @@ def postgres_server() -> Iterator[PostgresServer]:
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """URL of a new, empty Postgres database."""
     with fresh_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server() -> Iterator[ClickHouseServer]:
+    """The server behind `clickhouse_url`."""
+    with session_clickhouse() as server:
+        yield server
+
+
+@pytest.fixture
+def clickhouse_url(clickhouse_server: ClickHouseServer) -> Iterator[str]:
+    """URL of a new, empty ClickHouse database."""
+    with fresh_clickhouse_database(clickhouse_server) as url:
         yield url

@@ -1,26 +1,40 @@
 -- What each agent did on each UTC day, in seconds by status, and how much of the time at work was taken (occupancy).
 -- A status lasts until the next change, at most to where the agent's history was read (agent_status_reads); what was
 -- before the first change that is known is in no row. Needs ENRICH__AGENT_STATUS.
-WITH numbers AS (
+WITH digits AS (
+    SELECT 0 AS n
+    UNION ALL SELECT 1
+    UNION ALL SELECT 2
+    UNION ALL SELECT 3
+    UNION ALL SELECT 4
+    UNION ALL SELECT 5
+    UNION ALL SELECT 6
+    UNION ALL SELECT 7
+    UNION ALL SELECT 8
+    UNION ALL SELECT 9
+),
+
+numbers AS (
     SELECT ones.n + 10 * tens.n + 100 * hundreds.n AS n
-    FROM (VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) AS ones (n)
-    CROSS JOIN (VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) AS tens (n)
-    CROSS JOIN (VALUES (0), (1)) AS hundreds (n)
+    FROM digits AS ones
+    CROSS JOIN digits AS tens
+    CROSS JOIN digits AS hundreds
+    WHERE hundreds.n < 2
 ),
 
 spans AS (
     SELECT
-        c.sdk_app_id,
-        c.agent_mail,
-        c.status,
+        c.sdk_app_id AS sdk_app_id,
+        c.agent_mail AS agent_mail,
+        c.status AS status,
         c.changed_at AS began_at,
         COALESCE(
-            LEAD(c.changed_at) OVER (
+            LEAD(CAST(c.changed_at AS TIMESTAMP WITH TIME ZONE)) OVER (
                 PARTITION BY c.sdk_app_id, c.agent_mail ORDER BY c.changed_at, c.status_sequence
             ),
             r.read_to
         ) AS lasted_to,
-        r.read_to
+        r.read_to AS read_to
     FROM agent_status AS c
     LEFT JOIN agent_status_reads AS r
         ON r.sdk_app_id = c.sdk_app_id AND r.agent_mail = c.agent_mail
@@ -28,17 +42,29 @@ spans AS (
 
 days AS (
     SELECT
-        s.sdk_app_id,
-        s.agent_mail,
-        s.status,
-        s.read_to,
+        s.sdk_app_id AS sdk_app_id,
+        s.agent_mail AS agent_mail,
+        s.status AS status,
+        s.read_to AS read_to,
         CAST(s.began_at AT TIME ZONE 'UTC' AS DATE) + d.n AS day,
-        s.began_at,
-        s.lasted_to
+        s.began_at AS began_at,
+        s.lasted_to AS lasted_to
     FROM spans AS s
     INNER JOIN numbers AS d
         ON CAST(s.began_at AT TIME ZONE 'UTC' AS DATE) + d.n <= CAST(s.lasted_to AT TIME ZONE 'UTC' AS DATE)
     WHERE s.lasted_to > s.began_at
+),
+
+bounds AS (
+    SELECT
+        sdk_app_id,
+        agent_mail,
+        day,
+        status,
+        read_to,
+        GREATEST(began_at, CAST(day AS TIMESTAMP) AT TIME ZONE 'UTC') AS began_that_day_at,
+        LEAST(lasted_to, CAST(day + 1 AS TIMESTAMP) AT TIME ZONE 'UTC') AS lasted_that_day_to
+    FROM days
 ),
 
 parts AS (
@@ -48,15 +74,8 @@ parts AS (
         day,
         status,
         read_to,
-        CAST(
-            EXTRACT(
-                EPOCH FROM (
-                    LEAST(lasted_to, CAST(day + 1 AS TIMESTAMP) AT TIME ZONE 'UTC')
-                    - GREATEST(began_at, CAST(day AS TIMESTAMP) AT TIME ZONE 'UTC')
-                )
-            ) AS BIGINT
-        ) AS seconds
-    FROM days
+        CAST(EXTRACT(EPOCH FROM (lasted_that_day_to - began_that_day_at)) AS BIGINT) AS seconds
+    FROM bounds
 ),
 
 totals AS (

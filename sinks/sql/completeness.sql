@@ -9,7 +9,7 @@ WITH tracks AS (
 ),
 
 first_tracks AS (
-    SELECT t.sdk_app_id, t.session_id, MIN(t.generated_at) AS made_at
+    SELECT t.sdk_app_id AS sdk_app_id, t.session_id AS session_id, MIN(t.generated_at) AS made_at
     FROM tracks AS t
     INNER JOIN sessions AS s ON s.sdk_app_id = t.sdk_app_id AND s.session_id = t.session_id
     WHERE s.ended_at IS NULL AND s.started_at IS NULL
@@ -30,15 +30,15 @@ told AS (
 
 placed AS (
     SELECT
-        s.sdk_app_id,
-        s.has_cdr,
-        s.source,
-        s.recordings_expected,
-        s.recordings_received,
-        s.recordings_missing,
+        s.sdk_app_id AS sdk_app_id,
+        s.has_cdr AS has_cdr,
+        s.source AS source,
+        s.recordings_expected AS recordings_expected,
+        s.recordings_received AS recordings_received,
+        s.recordings_missing AS recordings_missing,
         COALESCE(r.recovered, 0) AS recordings_recovered,
         COALESCE(r.absent, 0) AS recordings_absent,
-        s.loaded_at,
+        s.loaded_at AS loaded_at,
         DATE_TRUNC(
             'hour', COALESCE(s.ended_at, s.started_at, t.made_at, s.first_received_at) AT TIME ZONE 'UTC'
         ) AT TIME ZONE 'UTC' AS hour,

@@ -21,13 +21,21 @@ WITH leg_totals AS (
 
 calls AS (
     SELECT
-        s.*,
+        s.sdk_app_id AS sdk_app_id,
+        s.queued_at AS queued_at,
+        s.answered_at AS answered_at,
+        s.wait_seconds AS wait_seconds,
+        s.end_status AS end_status,
+        s.recordings_expected AS recordings_expected,
+        s.recordings_received AS recordings_received,
+        s.recordings_missing AS recordings_missing,
+        s.loaded_at AS loaded_at,
         CAST(s.started_at AT TIME ZONE 'UTC' AS DATE) AS day,
-        s.direction = 'inbound' AND s.call_type IS DISTINCT FROM 'internal' AS is_inbound,
+        s.direction = 'inbound' AND COALESCE(s.call_type, '') <> 'internal' AS is_inbound,
         s.direction = 'outbound'
-        AND s.call_type IS DISTINCT FROM 'internal'
-        AND s.call_type IS DISTINCT FROM 'predictive_outbound' AS is_outbound,
-        s.direction = 'outbound' AND s.call_type IS NOT DISTINCT FROM 'predictive_outbound' AS is_predictive,
+        AND COALESCE(s.call_type, '') <> 'internal'
+        AND COALESCE(s.call_type, '') <> 'predictive_outbound' AS is_outbound,
+        s.direction = 'outbound' AND COALESCE(s.call_type, '') = 'predictive_outbound' AS is_predictive,
         COALESCE(s.answered_at, l.first_answered_at) IS NOT NULL AS is_answered,
         l.talk_seconds AS leg_talk_seconds
     FROM sessions AS s
@@ -70,9 +78,9 @@ SELECT
     COUNT(*) FILTER (WHERE is_predictive) AS predictive_calls,
     COUNT(*) FILTER (WHERE is_predictive AND answered_at IS NOT NULL) AS predictive_connected,
     -- Recordings: named by CDRs; come, named or not; named, not here and not known to be absent.
-    CAST(SUM(recordings_expected) AS BIGINT) AS recordings_expected,
-    CAST(SUM(recordings_received) AS BIGINT) AS recordings_received,
-    CAST(SUM(recordings_missing) AS BIGINT) AS recordings_missing,
-    MAX(loaded_at) AS as_of
+    CAST(SUM(calls.recordings_expected) AS BIGINT) AS recordings_expected,
+    CAST(SUM(calls.recordings_received) AS BIGINT) AS recordings_received,
+    CAST(SUM(calls.recordings_missing) AS BIGINT) AS recordings_missing,
+    MAX(calls.loaded_at) AS as_of
 FROM calls
 GROUP BY sdk_app_id, day

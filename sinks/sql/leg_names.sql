@@ -3,27 +3,33 @@
 WITH agent_states AS (
     SELECT
         a.*,
-        LEAD(a.valid_from) OVER (PARTITION BY a.sdk_app_id, a.agent_mail ORDER BY a.valid_from) AS next_from
+        -- The cast makes it one that may be NULL everywhere: the last state has no next.
+        LEAD(CAST(a.valid_from AS TIMESTAMP WITH TIME ZONE)) OVER (
+            PARTITION BY a.sdk_app_id, a.agent_mail ORDER BY a.valid_from
+        ) AS next_from
     FROM agents AS a
 ),
 
 group_states AS (
     SELECT
         g.*,
-        LEAD(g.valid_from) OVER (PARTITION BY g.sdk_app_id, g.skill_group_id ORDER BY g.valid_from) AS next_from
+        -- The cast makes it one that may be NULL everywhere: the last state has no next.
+        LEAD(CAST(g.valid_from AS TIMESTAMP WITH TIME ZONE)) OVER (
+            PARTITION BY g.sdk_app_id, g.skill_group_id ORDER BY g.valid_from
+        ) AS next_from
     FROM skill_groups AS g
 )
 
 SELECT
-    l.sdk_app_id,
-    l.session_id,
-    l.leg_sequence,
-    l.agent_mail,
-    a.agent_name,
-    a.nick,
-    a.staff_number,
+    l.sdk_app_id AS sdk_app_id,
+    l.session_id AS session_id,
+    l.leg_sequence AS leg_sequence,
+    l.agent_mail AS agent_mail,
+    a.agent_name AS agent_name,
+    a.nick AS nick,
+    a.staff_number AS staff_number,
     a.skill_group_ids AS agent_skill_group_ids,
-    l.skill_group_id,
+    l.skill_group_id AS skill_group_id,
     COALESCE(g.skill_group_name, l.skill_group_name) AS skill_group_name,
     COALESCE(l.started_at, s.started_at) AS started_at
 FROM legs AS l

@@ -3,12 +3,12 @@
 -- agents are added up. talk_seconds holds hold time, so talk_without_hold_seconds is what was really spoken.
 WITH steps AS (
     SELECT
-        e.sdk_app_id,
-        e.session_id,
-        e.event_type,
-        e.occurred_at,
+        e.sdk_app_id AS sdk_app_id,
+        e.session_id AS session_id,
+        e.event_type AS event_type,
+        e.occurred_at AS occurred_at,
         COALESCE(
-            LEAD(e.occurred_at) OVER (
+            LEAD(CAST(e.occurred_at AS TIMESTAMP WITH TIME ZONE)) OVER (
                 PARTITION BY
                     e.sdk_app_id,
                     e.session_id,
@@ -50,20 +50,20 @@ totals AS (
 )
 
 SELECT
-    d.sdk_app_id,
-    d.session_id,
+    d.sdk_app_id AS sdk_app_id,
+    d.session_id AS session_id,
     COALESCE(t.hold_count, 0) AS hold_count,
     COALESCE(t.hold_seconds, 0) AS hold_seconds,
     COALESCE(t.mute_count, 0) AS mute_count,
     COALESCE(t.mute_seconds, 0) AS mute_seconds,
-    s.talk_seconds,
+    s.talk_seconds AS talk_seconds,
     CASE WHEN s.talk_seconds >= COALESCE(t.hold_seconds, 0) THEN s.talk_seconds - COALESCE(t.hold_seconds, 0) END
         AS talk_without_hold_seconds,
-    s.agent_mail,
-    s.skill_group_id,
-    s.started_at,
-    s.ended_at,
-    d.asked_at
+    s.agent_mail AS agent_mail,
+    s.skill_group_id AS skill_group_id,
+    s.started_at AS started_at,
+    s.ended_at AS ended_at,
+    d.asked_at AS asked_at
 FROM session_details AS d
 LEFT JOIN totals AS t
     ON t.sdk_app_id = d.sdk_app_id AND t.session_id = d.session_id

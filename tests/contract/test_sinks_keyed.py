@@ -33,12 +33,12 @@ PLACE = LogPartition("tccc.agents", 0)
 TOPICS = {f"tccc.{name}": name for name in ("agents", "agent_status")}
 
 
-@pytest.fixture(params=["duckdb", "postgres", "ducklake", "parquet"])
+@pytest.fixture(params=["duckdb", "postgres", "clickhouse", "ducklake", "parquet"])
 def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sink]:
     if request.param == "ducklake":
         lay_out_ducklake(tmp_path)
     urls = {"duckdb": "duckdb:///calls.duckdb", "ducklake": DUCKLAKE, "parquet": PARQUET}
-    url = urls.get(request.param) or request.getfixturevalue("postgres_url")
+    url = urls.get(request.param) or request.getfixturevalue(f"{request.param}_url")
     opened = open_sink(url, data_dir=tmp_path, recording_deadline_seconds=3600)
     opened.open()
     with closing(opened):

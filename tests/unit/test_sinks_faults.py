@@ -3,10 +3,11 @@
 import duckdb
 import psycopg
 import pytest
+from clickhouse_connect.driver import exceptions as ch_errors
 from psycopg import errors
 
+from sinks import clickhouse_session, postgres_session
 from sinks import duckdb as duckdb_sink
-from sinks import postgres_session
 from sinks.backoff import delays
 from sinks.refused import refused
 from sinks.sink import Fault, MisconfiguredError
@@ -72,6 +73,52 @@ def test_errors_of_psycopg_itself_are_told_apart_by_class() -> None:
 )
 def test_duckdb_errors_are_told_apart_by_class(kind: type[duckdb.Error], fault: Fault) -> None:
     assert duckdb_sink.fault_of(kind("anything")) is fault
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        (81, Fault.TRANSIENT),  # UNKNOWN_DATABASE
+        (159, Fault.TRANSIENT),  # TIMEOUT_EXCEEDED
+        (202, Fault.TRANSIENT),  # TOO_MANY_SIMULTANEOUS_QUERIES
+        (209, Fault.TRANSIENT),  # SOCKET_TIMEOUT
+        (241, Fault.TRANSIENT),  # MEMORY_LIMIT_EXCEEDED
+        (242, Fault.TRANSIENT),  # TABLE_IS_READ_ONLY
+        (243, Fault.TRANSIENT),  # NOT_ENOUGH_SPACE
+        (252, Fault.TRANSIENT),  # TOO_MANY_PARTS
+        (319, Fault.TRANSIENT),  # UNKNOWN_STATUS_OF_INSERT
+        (516, Fault.TRANSIENT),  # AUTHENTICATION_FAILED
+        (999, Fault.TRANSIENT),  # KEEPER_EXCEPTION
+        (53, Fault.DATA),  # TYPE_MISMATCH
+        (117, Fault.DATA),  # INCORRECT_DATA
+        (349, Fault.DATA),  # CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+        (469, Fault.DATA),  # VIOLATED_CONSTRAINT
+        (16, Fault.BROKEN),  # NO_SUCH_COLUMN_IN_TABLE
+        (60, Fault.BROKEN),  # UNKNOWN_TABLE
+        (62, Fault.BROKEN),  # SYNTAX_ERROR
+        (164, Fault.BROKEN),  # READONLY
+        (497, Fault.BROKEN),  # ACCESS_DENIED
+    ],
+)
+def test_clickhouse_errors_are_told_apart_by_code(code: int, fault: Fault) -> None:
+    assert clickhouse_session.fault_of(ch_errors.DatabaseError("anything", code=code)) is fault
+
+
+def test_clickhouse_errors_without_a_code_are_told_apart_by_class() -> None:
+    found = [
+        clickhouse_session.fault_of(kind("no answer"))
+        for kind in (ch_errors.OperationalError, ch_errors.DatabaseError, ch_errors.ProgrammingError)
+    ]
+
+    # Nobody answers; a proxy answers; we call the driver wrongly.
+    assert found == [Fault.TRANSIENT, Fault.TRANSIENT, Fault.BROKEN]
+
+
+def test_the_password_is_in_no_text_of_clickhouse() -> None:
+    address = clickhouse_session.Address("clickhouse://u:pass%20word@h/d?secure=true")
+
+    assert (str(address), repr(address)) == ("clickhouse://h:8443/d", "Address(clickhouse://h:8443/d)")
+    assert address.plain(ch_errors.DatabaseError("not\n  pass word")) == "not ***"
 
 
 def test_the_password_is_in_no_text() -> None:

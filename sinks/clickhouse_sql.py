@@ -1,0 +1,54 @@
+"""The views' SQL, which DuckDB and Postgres share, as ClickHouse spells it. Pure text, and only what the views use.
+
+The rule: what ClickHouse servers of some years understand. EXTRACT(EPOCH …) is of 2026; a CAST of NULL wants a type
+that may be NULL; instants are DateTime64 in UTC, so there is no zone to convert to.
+"""
+
+import re
+from typing import Final
+
+_EPOCH: Final = "EXTRACT(EPOCH FROM "
+_SPELLINGS: Final = (
+    (r" AT TIME ZONE 'UTC'", ""),
+    (r"\bNOW\(\)", "now64(6, 'UTC')"),
+    (r"\bAS TIMESTAMP WITH TIME ZONE(?=\s*\))", "AS Nullable(DateTime64(6, 'UTC'))"),
+    (r"\bAS TIMESTAMP(?=\s*\))", "AS Nullable(DateTime64(6, 'UTC'))"),
+    (r"\bAS DOUBLE PRECISION(?=\s*\))", "AS Nullable(Float64)"),
+    (r"\bAS BIGINT(?=\s*\))", "AS Nullable(Int64)"),
+    (r"\bAS BOOLEAN(?=\s*\))", "AS Nullable(Bool)"),
+    (r"\bAS DATE(?=\s*\))", "AS Nullable(Date32)"),
+)
+
+
+def translated(sql: str) -> str:
+    """One SELECT. Comments stay: they are what an analyst finds in the warehouse."""
+    while (start := sql.find(_EPOCH)) >= 0:
+        stop = _closing(sql, start + len("EXTRACT"))
+        sql = sql[:start] + _seconds(sql[start + len(_EPOCH) : stop]) + sql[stop + 1 :]
+    for common, ours in _SPELLINGS:
+        sql = re.sub(common, ours, sql)
+    return sql
+
+
+def _seconds(of: str) -> str:
+    """Of an instant: since 1970. Of a difference of two, in brackets: between them."""
+    if not of.startswith("(") or _closing(of, 0) != len(of) - 1:
+        return f"toUnixTimestamp({of})"
+    inner = of[1:-1]
+    depth = 0
+    for position, character in enumerate(inner):
+        depth += (character == "(") - (character == ")")
+        if depth == 0 and inner.startswith(" - ", position):
+            later, earlier = inner[:position], inner[position + 3 :]
+            return f"dateDiff('second', {earlier}, {later})"
+    return f"toUnixTimestamp({inner})"
+
+
+def _closing(sql: str, opening: int) -> int:
+    """Where the bracket that opens at `opening` closes."""
+    depth = 0
+    for position in range(opening, len(sql)):
+        depth += (sql[position] == "(") - (sql[position] == ")")
+        if depth == 0:
+            return position
+    raise ValueError(f"a bracket is not closed: {sql[opening : opening + 40]}")
