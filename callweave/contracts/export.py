@@ -8,6 +8,15 @@ from typing import Any
 from callweave.contracts.asyncapi import asyncapi_document
 from callweave.contracts.dictionary import data_dictionary
 from callweave.contracts.json_schemas import json_schemas
+from ingest.access import Credentials
+from ingest.openapi import openapi_document
+from ingest.receiver import ReceiverOptions
+
+EVERY_WAY_TO_ASK = (
+    Credentials(auth="basic"),
+    Credentials(auth="oauth2"),
+    Credentials(url_token="any"),  # noqa: S106  (the document says that there is one, not which)
+)
 
 
 def export_contracts(directory: Path) -> list[Path]:
@@ -26,6 +35,7 @@ def contract_files() -> Iterator[tuple[str, str]]:
     for name, schema in json_schemas().items():
         yield f"{name}.schema.json", _json(schema)
     yield "asyncapi.json", _json(asyncapi_document())
+    yield "openapi.json", _json(openapi_document(ReceiverOptions(), EVERY_WAY_TO_ASK))
     yield "data-dictionary.md", data_dictionary()
 
 

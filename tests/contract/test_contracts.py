@@ -129,6 +129,14 @@ def test_every_column_has_a_meaning():
     assert [column.name for table in TABLES for column in table.columns if not column.description] == []
 
 
+def test_the_receivers_document_names_every_answer_and_every_way_to_authenticate():
+    document = json.loads(dict(contract_files())["openapi.json"])
+    push = document["paths"]["/tccc/push"]["post"]
+
+    assert set(push["responses"]) == {"200", "400", "401", "404", "405", "408", "413", "429", "500", "503"}
+    assert push["security"] == [{"basic": []}, {"bearer": []}, {"url_token": []}]
+
+
 def test_export_writes_every_contract(tmp_path):
     written = export_contracts(tmp_path / "new" / "folder")
 
