@@ -83,15 +83,15 @@ def _restore_by_replacing() -> None:
 
 def _drop_offsets_row() -> None:
     """The loader writes rows and forgets how far it came."""
-    import sinks.duckdb
+    import sinks.duckdb_tables
     import sinks.postgres
 
     def forget(*_: object) -> None:
         pass
 
     _replace(sinks.postgres, "_move_offsets", forget)
-    _replace(sinks.duckdb, "_move_offsets", forget)
-    _replace(sinks.duckdb.DuckDbSink, "_may_move", lambda *_: True)
+    _replace(sinks.duckdb_tables, "_move_offsets", forget)
+    _replace(sinks.duckdb_tables.DuckDbTables, "_may_move", lambda *_: True)
 
 
 def _replace(owner: Any, name: str, by: Any) -> Any:
