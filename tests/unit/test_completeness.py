@@ -25,6 +25,12 @@ MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
 OTHER = APP + 1
 
 
+@pytest.fixture(autouse=True)
+def _logs_of_the_suite_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command sets up the logs of its process, and this one is pytest's."""
+    monkeypatch.setattr("callweave.cli.common.configure_logs", lambda *_: None)
+
+
 def an_hour_of(number: int, app: int = APP, **changes: Any) -> Hour:
     """An hour of one day in which nothing was due, asked for and final."""
     start = MIDNIGHT + number * HOUR
