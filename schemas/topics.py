@@ -53,6 +53,12 @@ RECONCILE = Topic(
     partitioned=False,
     config=_config("compact"),
 )
+SUPPRESSIONS = Topic(
+    "suppressions",
+    "who is erased, as keyed hashes, and whose sessions: asked before anything is written",
+    partitioned=False,
+    config=_config("compact"),
+)
 
 
 def _enrichment_topic(suffix: str, carries: str, *, days: int | None = None) -> Topic:
@@ -74,4 +80,4 @@ EVENT_TOPICS = (CDR, RECORD, VOICEMAIL)
 ENRICHMENT_TOPICS = (SESSION_DETAILS, AGENT_EVENTS, AGENTS, SKILL_GROUPS, AGENT_STATUS, AGENT_STATUS_READS)
 """Only there where ENRICH__… asks for them; each is loaded into the table of its name (`schemas.enrichment`)."""
 
-TOPICS = (*EVENT_TOPICS, SESSIONS, DEAD_LETTERS, RECONCILE)
+TOPICS = (*EVENT_TOPICS, SESSIONS, DEAD_LETTERS, RECONCILE, SUPPRESSIONS)
