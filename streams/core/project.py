@@ -5,6 +5,7 @@ is made as the JSON values that are published; `SessionDocument` describes and c
 """
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 from schemas import derived
@@ -13,6 +14,7 @@ from schemas.endpoint import normalize_endpoint
 from schemas.events import EventKind
 from schemas.models import instant_text_of_ms
 from schemas.session import SESSION_SCHEMA_VERSION, SessionDocument
+from schemas.suppression import ERASED_FIELD, Erasure, erasure_in, says_nothing
 from schemas.version import session_version
 from schemas.wire import CdrPush, Kind, LegObject, WireModel
 from streams.core.disagreements import list_disagreements
@@ -48,8 +50,15 @@ def project_public(sdk_app_id: int, session_id: str, state: SessionState) -> dic
     assert state.reports, "a session without a report does not exist"
     ranked = ranked_reports(state)
     by_kind: dict[EventKind, list[tuple[str, Report]]] = defaultdict(list)
+    erasure: Erasure | None = None
     for digest, report in ranked:
-        by_kind[report.kind].append((digest, report))
+        if ERASED_FIELD not in report.payload:
+            by_kind[report.kind].append((digest, report))
+            continue
+        erasure = erasure_in(report.payload) or erasure
+        if not says_nothing(report.payload):
+            left = {name: value for name, value in report.payload.items() if name != ERASED_FIELD}
+            by_kind[report.kind].append((digest, replace(report, payload=left)))
     cdrs = [report for _, report in by_kind[EventKind.CDR]]
     cdr = merge_cdr([report.payload for report in cdrs]) if cdrs else _NOTHING_OF_A_CDR
     root = cdr.root.values
@@ -62,7 +71,8 @@ def project_public(sdk_app_id: int, session_id: str, state: SessionState) -> dic
     last_ms = max(report.last_ms for report in reports)
     queued, answered, ended = root.get("QueuedTimestamp"), root.get("AcceptTimestamp"), root.get("EndedTimestamp")
     version = session_version(
-        has_cdr=bool(cdrs),
+        # Also of one that erasing emptied, for the version only grows.
+        has_cdr=any(report.kind is EventKind.CDR for report in reports),
         last_received_ms=last_ms,
         receipt_count=sum(len(report.receipts) for report in reports),
     )
@@ -90,6 +100,7 @@ def project_public(sdk_app_id: int, session_id: str, state: SessionState) -> dic
         "last_received_at": instant_text_of_ms(last_ms),
         "source": source_text(report.source for report in cdrs),
         "extra": _extra(cdr),
+        "erasure": erasure,
         "legs": [_leg(leg) for leg in cdr.legs],
         "recordings": recordings,
         "voicemails": voicemails,
