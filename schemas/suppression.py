@@ -29,7 +29,7 @@ from schemas.person import (
     numbers_in,
     readings_of,
 )
-from schemas.wire import AgentObject, LegObject, WireModel
+from schemas.wire import AgentObject, LegObject, Wire, WireModel
 
 SUPPRESSION_SCHEMA_VERSION: Final = 1
 
@@ -357,32 +357,30 @@ def _left_of_value(column: Column, value: Any, tokens: _Tokens) -> Any:
 
 
 def _left_of(model: type[WireModel], payload: Mapping[str, Any], tokens: _Tokens) -> dict[str, Any]:
-    """Known fields with a column, as their columns' classes allow; the rest would be `extra`, which may hold anything."""
+    """Known fields, as the classes of the columns that they fill allow. The rest would be `extra`: it goes."""
     known, columns = fields_of(model), _columns_by_field(model)
     left: dict[str, Any] = {}
     for name, value in payload.items():
         wire = known.get(name)
-        if name == VOICEMAIL_COUNT and isinstance(value, int):
+        if wire is not None and wire.column is not None:
+            kept = _left_of_field(wire, columns.get(wire.column), value, tokens)
+            if kept is not None:
+                left[name] = kept
+        elif name == VOICEMAIL_COUNT and isinstance(value, int):
             left[name] = value
-        if wire is None or wire.column is None:
-            continue
-        if wire.of is not None:
-            if isinstance(value, dict):
-                left[name] = _left_of(wire.of, value, tokens)
-            elif isinstance(value, list):
-                left[name] = [_left_of(wire.of, item, tokens) for item in value if isinstance(item, dict)]
-            continue
-        if not isinstance(value, str) and not (isinstance(value, int) and wire.kind.is_number):
-            continue  # a value of a wrong shape would be `extra` too
-        if isinstance(value, str) and not wire.kind.is_text:
-            continue
-        column = columns.get(wire.column)
-        kept = tokens.said(value) if column is None and isinstance(value, str) else value
-        if column is not None:
-            kept = _left_of_value(column, value, tokens)
-        if kept is not None:
-            left[name] = kept
     return _without_name(left, payload, mail="Mail", name="Name")
+
+
+def _left_of_field(wire: Wire, column: Column | None, value: Any, tokens: _Tokens) -> Any:
+    """None where nothing may stay; a value of a wrong shape would be `extra` too."""
+    if wire.of is not None:
+        if isinstance(value, dict):
+            return _left_of(wire.of, value, tokens)
+        items = value if isinstance(value, list) else ()
+        return [_left_of(wire.of, item, tokens) for item in items if isinstance(item, dict)] or None
+    if isinstance(value, str) and wire.kind.is_text:
+        return tokens.said(value) if column is None else _left_of_value(column, value, tokens)
+    return value if isinstance(value, int) and wire.kind.is_number else None
 
 
 @cache
@@ -412,16 +410,7 @@ def _persons_of(kind: EventKind, payload: Mapping[str, Any]) -> frozenset[str]:
 
 def _values(value: Any, model: type[WireModel] | None) -> Iterator[str]:
     """Every text that is somewhere in a value, names of members and numbers too; TCCC's times and counts are none."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, bool) or value is None:
-        return
-    elif isinstance(value, int):
-        yield str(value)
-    elif isinstance(value, float):
-        if value.is_integer():
-            yield str(int(value))
-    elif isinstance(value, Mapping):
+    if isinstance(value, Mapping):
         known = {} if model is None else fields_of(model)
         for name, member in value.items():
             if name in _KEYS:
@@ -432,9 +421,13 @@ def _values(value: Any, model: type[WireModel] | None) -> Iterator[str]:
                 yield from _values(member, None)
             elif not (wire.kind.is_number and isinstance(member, int)):
                 yield from _values(member, wire.of)
-    else:
+    elif isinstance(value, list):
         for item in value:
             yield from _values(item, model)
+    elif isinstance(value, str):
+        yield value
+    elif isinstance(value, (int, float)) and value == value // 1:
+        yield str(int(value))
 
 
 _OPENED_BYTES_MAX: Final = 16 * 1024 * 1024
