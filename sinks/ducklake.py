@@ -31,6 +31,14 @@ _REWRITE: Final = f"CALL ducklake_rewrite_data_files('{LAKE}', delete_threshold 
 _MERGE: Final = f"CALL ducklake_merge_adjacent_files('{LAKE}', max_compacted_files => {_FILES_AT_ONCE})"
 _EXPIRE: Final = f"CALL ducklake_expire_snapshots('{LAKE}', older_than => now() - INTERVAL '{SNAPSHOTS_KEPT}')"
 _CLEAN: Final = f"CALL ducklake_cleanup_old_files('{LAKE}', older_than => now() - INTERVAL '{SNAPSHOTS_KEPT}')"
+_SCRUB: Final = (
+    f"CALL ducklake_flush_inlined_data('{LAKE}')",
+    f"CALL ducklake_rewrite_data_files('{LAKE}', delete_threshold => 0)",
+    f"CALL ducklake_merge_adjacent_files('{LAKE}')",
+    f"CALL ducklake_expire_snapshots('{LAKE}', older_than => now())",
+    f"CALL ducklake_cleanup_old_files('{LAKE}', cleanup_all => true)",
+)
+"""After erasing, nobody travels back: the files and snapshots that held the rows go at once."""
 _WRITER_KEY: Final = "writer"
 _SMALL_TABLES: Final = (META, OFFSETS)
 
@@ -81,6 +89,10 @@ class DuckLakeSink(DuckDbTables):
                 merged, made = merged + old_count, made + new_count
         self._tidied(_EXPIRE)
         return Compaction(merged, made, len(self._tidied(_CLEAN)))
+
+    def _scrub_disk(self) -> None:
+        for statement in _SCRUB:
+            self._tidied(statement)
 
     def _tidied(self, statement: str) -> list[Any]:
         with self._in_our_words():

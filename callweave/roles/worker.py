@@ -14,10 +14,12 @@ from callweave.kafka import faust_broker
 from callweave.log_identity import read_log_identity
 from callweave.roles.hosting import utc_now
 from callweave.runtime import RoleEntry, Runtime
-from callweave.settings import Settings
+from callweave.settings import MisconfiguredError, Settings
 from callweave.stall import StallWatch, watch_worker
+from callweave.suppression_list import SuppressionList
+from schemas.suppression import Suppressions
 from streams import metrics
-from streams.engine.halt import ExitStatus
+from streams.engine.halt import ExitStatus, halt
 from streams.engine.state_dir import StateDirectory, StateHeldError
 from streams.worker import WorkerOptions, build_worker, run_worker
 
@@ -34,6 +36,7 @@ def worker_role(settings: Settings, *, supervised: bool, now: Callable[[], datet
         log.error("worker_halted", reason=str(exc))
         return ExitStatus.HALTED
     broker, credentials = faust_broker(settings)
+    listed = SuppressionList(settings)
     worker = build_worker(
         WorkerOptions(
             faust_broker=broker,
@@ -47,6 +50,8 @@ def worker_role(settings: Settings, *, supervised: bool, now: Callable[[], datet
             log_identity=partial(read_log_identity, settings),
             now=now,
             breaker=settings.dead_letters.limits,
+            suppressions=partial(_list_or_halt, listed),
+            prepared=listed.known_or_wait,
         )
     )
     metrics.READY.set_function(lambda: float(worker.not_ready_because is None))
@@ -67,8 +72,18 @@ def worker_role(settings: Settings, *, supervised: bool, now: Callable[[], datet
     async def start_watching() -> None:
         watching.append(asyncio.create_task(watch_worker(watch, worker, settings)))
 
-    worker.background += [start_admin, start_watching]
+    async def start_following() -> None:
+        watching.append(asyncio.create_task(listed.follow()))
+
+    worker.background += [start_admin, start_watching, start_following]
     try:
         return run_worker(worker)
     finally:
         Runtime(settings.data_dir).withdraw("worker", os.getpid())
+
+
+def _list_or_halt(listed: SuppressionList) -> Suppressions:
+    try:
+        return listed.now()
+    except MisconfiguredError as exc:
+        halt(str(exc))
