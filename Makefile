@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed
 # Kafka's version for the tests (3.9 or 4.1); empty is the newest that is pinned.
 KAFKA ?=
 PYTEST_ARGS ?=
+# Processes that run the tests (0: this one alone, as a debugger wants it).
+JOBS ?= 3
 # Packages that `make lock` may move to newer versions: `make lock UPGRADE="orjson ruff"`.
 UPGRADE ?=
 
@@ -30,8 +32,8 @@ help: ## list the targets
 demo: $(STAMP) ## start everything, push simulated calls through it, and compare what arrived with what was sent
 	@$(BIN)/callweave demo
 
-test: $(STAMP) ## the whole suite, on a Kafka, a Postgres and a ClickHouse that it starts (KAFKA=3.9, PYTEST_ARGS="-k recording")
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(STAMP) ## the whole suite, on a Kafka, a Postgres and a ClickHouse that it starts (KAFKA=3.9, JOBS=0, PYTEST_ARGS="-k recording")
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 check: $(STAMP) ## format, lint, types and import contracts: no services, under a minute
 	@$(BIN)/ruff format --check .
