@@ -27,6 +27,7 @@ from streams import metrics
 from streams.core.fold import fold, record_of_stored, restore
 from streams.core.retirement import Retention
 from streams.engine.consumer import SafeTransport
+from streams.engine.delivery import BatchStream
 from streams.engine.fence import SessionFence
 from streams.engine.guard import ContiguityGuard
 from streams.engine.halt import exit_for_restart, halt, leave_when_stopping_hangs
@@ -161,10 +162,11 @@ def build_worker(options: WorkerOptions) -> Worker:
         broker_commit_interval=0.5,
         producer_acks=-1,
         producer_linger=0.002,
-        producer_compression_type="lz4",
+        producer_compression_type="zstd",
         producer_max_batch_size=MIB,
         producer_max_request_size=topics.MESSAGE_BYTES_MAX + MIB,
         web_enabled=False,
+        Stream=BatchStream,
         TableManager=SafeTableManager,
         Monitor=QuietMonitor,
     )
