@@ -22,7 +22,9 @@ _MILLISECONDS_ABOVE = 10**11
 """A time beyond this is in milliseconds (protocol.md g.10); as seconds it would be past the year 5000."""
 _LAST_MILLISECOND = 253_402_300_799_999
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_TIME = Kind.TIME
+
+_TEXT, _TIME, _PLAIN_NUMBER, _OBJECT, _OBJECTS, _OTHER = range(6)
+"""How `read` takes a field; small numbers, because comparing them is what costs least."""
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.0*)?", re.ASCII)
 _DIGITS_MAX = 10**40
 
@@ -69,24 +71,24 @@ def read(model: type[WireModel], payload: Mapping[str, Any]) -> Reading:
     """
     reading = Reading()
     values, rest = reading.values, reading.rest
-    kinds = _kinds_with_column(model)
+    ways = _ways_of_columns(model)
     # This loop runs for every field of every report whenever a session is projected: the usual case is decided here.
     for name, value in payload.items():
-        kind = kinds.get(name)
-        if kind is None:
+        way = ways.get(name)
+        if way is None:
             rest[name] = value
-        elif kind.is_text and type(value) is str:
+        elif way == _TEXT and type(value) is str:
             values[name] = value
-        elif kind is _TIME and type(value) is int and 0 <= value <= _MILLISECONDS_ABOVE:
+        elif way == _TIME and type(value) is int and 0 <= value <= _MILLISECONDS_ABOVE:
             values[name] = value * 1000
-        elif kind.is_plain_number and type(value) is int and -INT64_MAX <= value <= INT64_MAX:
+        elif way == _PLAIN_NUMBER and type(value) is int and -INT64_MAX <= value <= INT64_MAX:
             values[name] = value
-        elif kind is Kind.OBJECT:
+        elif way == _OBJECT:
             _read_object(reading, name, value)
-        elif kind is Kind.OBJECTS:
+        elif way == _OBJECTS:
             _read_objects(reading, name, value)
         else:
-            usable, problem = _usable(kind, value)
+            usable, problem = _usable(fields_of(model)[name].kind, value)
             if problem is None:
                 values[name] = usable
             else:
@@ -96,8 +98,16 @@ def read(model: type[WireModel], payload: Mapping[str, Any]) -> Reading:
 
 
 @cache
-def _kinds_with_column(model: type[WireModel]) -> dict[str, Kind]:
-    return {name: wire.kind for name, wire in fields_of(model).items() if wire.column is not None}
+def _ways_of_columns(model: type[WireModel]) -> dict[str, int]:
+    return {name: _way_of(wire.kind) for name, wire in fields_of(model).items() if wire.column is not None}
+
+
+def _way_of(kind: Kind) -> int:
+    if kind.is_text:
+        return _TEXT
+    if kind.is_plain_number:
+        return _PLAIN_NUMBER
+    return {Kind.TIME: _TIME, Kind.OBJECT: _OBJECT, Kind.OBJECTS: _OBJECTS}.get(kind, _OTHER)
 
 
 def defects_of(model: type[WireModel], payload: Mapping[str, Any], path: str = "") -> list[Defect]:
