@@ -140,7 +140,9 @@ def survey(model: type[WireModel], payload: Mapping[str, Any]) -> Survey:
             reading = read(model, {name: value})
             own += reading.defects
             of = known[name].of
-            for place, item in _members(reading.values.get(name, value)) if of is not None else ():
+            if of is None:
+                continue
+            for place, item in _members(reading.values.get(name, value)):
                 found = survey(of, item)
                 unknown_count += found.unknown_count
                 if name in reading.values:
