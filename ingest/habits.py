@@ -94,6 +94,7 @@ HABITS: Mapping[str, tuple[int, str]] = MappingProxyType(
     }
 )
 
+_PLACES = {habit: place for place, habit in enumerate(HABITS)}
 INSPECTED_PER_SECOND_MAX = 20
 INSPECTED_BURST_MAX = 500
 REMEMBERED_MAX = 10_000
@@ -206,10 +207,10 @@ class Habits:
 
     def observe(self, push: ObservedPush) -> tuple[str, ...]:
         """Count what a push shows; the labels, each once, in the order of HABITS."""
-        found = set(self._found(push))
+        found = sorted(set(self._found(push)), key=_PLACES.__getitem__)
         for habit in found:
             self._seen[habit].inc()
-        return tuple(habit for habit in HABITS if habit in found)
+        return tuple(found)
 
     def _found(self, push: ObservedPush) -> Iterator[str]:
         yield from self._of_delivery(push)

@@ -97,7 +97,8 @@ class PushWatch:
         self._number += 1
         kind = None if push.event is None else push.event.kind.value
         habits = self.habits.observe(push)
-        self._habit_counts.update(habits)
+        for habit in habits:
+            self._habit_counts[habit] += 1
         seen = SeenPush(self._number, received_at, push, status, kind, habits)
         self._pushes.append(seen)
         if self._recorder is not None:

@@ -164,7 +164,7 @@ def build_worker(options: WorkerOptions) -> Worker:
         broker_commit_interval=0.5,
         producer_acks=-1,
         producer_linger=0.002,
-        producer_compression_type="zstd",
+        producer_compression_type="zstd",  # aiokafka's lz4 is at its slowest level: more time and more bytes
         producer_max_batch_size=MIB,
         producer_max_request_size=topics.MESSAGE_BYTES_MAX + MIB,
         web_enabled=False,
