@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from multidict import CIMultiDict, CIMultiDictProxy
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -124,8 +124,7 @@ _END_STATUSES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedPush:
+class ObservedPush(NamedTuple):
     """One authentic push that was answered, as it came."""
 
     raw_query: str

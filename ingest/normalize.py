@@ -6,7 +6,7 @@ The rule: any bytes give an event or a letter, never neither, never an exception
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self, TypeGuard
+from typing import Any, NamedTuple, Self, TypeGuard
 
 from ingest.action import kind_of
 from ingest.body import Unopened, open_body
@@ -34,8 +34,7 @@ _GROWTH_MAX = 4
 """What a canonical form can be longer than its text: `{"Key":9e39}` becomes forty digits."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedPush:
+class ReceivedPush(NamedTuple):
     """One authentic push, as it was received at `received_at` (aware UTC, whole milliseconds)."""
 
     raw: bytes
@@ -58,8 +57,7 @@ class ReceivedPush:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Normalized:
+class Normalized(NamedTuple):
     """What is stored of a push, and what its ErrMsg says: nothing, where the event could be used."""
 
     event: NormalizedEvent | None

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ingest.body import Unopened, open_body
 from ingest.habits import Habits, ObservedPush
@@ -28,8 +28,7 @@ class Recorder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class SeenPush:
+class SeenPush(NamedTuple):
     """One answered push, masked when it is shown."""
 
     number: int
