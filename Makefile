@@ -24,7 +24,7 @@ STORE ?= rocksdb
 MINUTES ?= 3
 SEED ?=
 WAREHOUSE ?= both
-.PHONY: help demo test check bench bench-restore chaos chaos-proof chaos-engine lock golden-update contracts clean
+.PHONY: help demo test check bench bench-compare bench-restore chaos chaos-proof chaos-engine lock golden-update contracts clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ check: $(STAMP) ## format, lint, types and import contracts: no services, under 
 
 bench: $(STAMP) ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench
+
+bench-compare: $(STAMP) ## did it get slower? the files as they are beside a commit, in CPU time (BASE=main ROLES=1)
+	@$(BIN)/python -m bench.compare $(or $(BASE),main) $(if $(ROLES),--roles)
 
 bench-restore: $(STAMP) ## measure restoring: cold in bulk beside Faust's own way, and warm (SESSIONS=n)
 	@$(BIN)/python -m bench.restore --sessions $(or $(SESSIONS),20000)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from callweave.admin import AdminServer
+from callweave.garbage import settle_garbage
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
 
@@ -48,6 +49,7 @@ async def hosted(  # noqa: PLR0913  (what a role says of itself, and how it is h
         runtime.publish(role, RoleEntry(os.getpid(), admin_url=url, push_url=push_url, token=token))
 
     publish()
+    settle_garbage()
     try:
         yield publish
     finally:

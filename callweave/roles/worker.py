@@ -10,6 +10,7 @@ import structlog
 import uvloop
 
 from callweave.admin import AdminServer
+from callweave.garbage import settle_garbage
 from callweave.kafka import faust_broker
 from callweave.log_identity import read_log_identity
 from callweave.roles.hosting import utc_now
@@ -68,6 +69,7 @@ def worker_role(settings: Settings, *, supervised: bool, now: Callable[[], datet
         watching.append(asyncio.create_task(watch_worker(watch, worker, settings)))
 
     worker.background += [start_admin, start_watching]
+    settle_garbage()
     try:
         return run_worker(worker)
     finally:
