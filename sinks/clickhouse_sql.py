@@ -52,3 +52,9 @@ def _closing(sql: str, opening: int) -> int:
         if depth == 0:
             return position
     raise ValueError(f"a bracket is not closed: {sql[opening : opening + 40]}")
+
+
+def text_literal(text: str) -> str:
+    """A text as a literal; backslashes are words of their own here."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\x00", "\\0")
+    return f"'{escaped}'"

@@ -1,9 +1,11 @@
 """From WAREHOUSE__URL to the warehouse it names. Drivers are imported only when their warehouse is chosen."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
+from sinks.ddl import literal
 from sinks.sink import MisconfiguredError, Reader, Sink
 
 _KNOWN: Final = "duckdb:///, postgresql://, clickhouse://, ducklake: or parquet:///"
@@ -69,6 +71,15 @@ def open_reader(url: str, *, data_dir: Path) -> Reader:
 
         return ClickHouseReader(clickhouse_session.Address(url))
     raise MisconfiguredError(_unknown(url))
+
+
+def text_literal(url: str) -> Callable[[str], str]:
+    """How the warehouse that `url` names spells a text in its SQL."""
+    if url.startswith("clickhouse:"):
+        from sinks import clickhouse_sql  # noqa: PLC0415
+
+        return clickhouse_sql.text_literal
+    return literal
 
 
 def _file(url: str, data_dir: Path) -> Path:

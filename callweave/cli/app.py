@@ -15,6 +15,7 @@ from callweave.cli import (
     login_tokens,
     looking,
     operating,
+    rebuilding,
     reconciling,
     running,
     simulating_api,
@@ -47,6 +48,7 @@ trying.register(app)
 simulating_api.register(app)
 contracts.register(app)
 warehousing.register(app)
+rebuilding.register(app)
 
 
 def _show_version(value: bool) -> None:
