@@ -11,6 +11,7 @@ from callweave.broker.jars import BrokerUnavailable
 from callweave.cli import (
     completing,
     contracts,
+    exporting,
     letters,
     login_tokens,
     looking,
@@ -49,6 +50,7 @@ simulating_api.register(app)
 contracts.register(app)
 warehousing.register(app)
 rebuilding.register(app)
+exporting.register(app)
 
 
 def _show_version(value: bool) -> None:

@@ -19,6 +19,7 @@ from schemas import jsontext
 from schemas.columns import SESSION_TABLES, SESSIONS, ColumnType, Table
 from sinks.rows import STAMPED, SessionKey, SessionRows
 from sinks.sink import QueryLimits, QueryRefusedError
+from sinks.warehouse import Spelling
 
 ROWS_MAX: Final = 100_000
 """Of one answer: as many as the loader's door gives."""
@@ -26,9 +27,6 @@ SECONDS_MAX: Final = 120.0
 _LIMITS: Final = QueryLimits(rows_max=ROWS_MAX, seconds_max=SECONDS_MAX)
 _ORDERING: Final = ("version", "document_digest", STAMPED)
 """Columns that say which document stands there; what it says is in the others."""
-
-Quote = Callable[[str], str]
-"""A text as a literal of the warehouse's SQL."""
 
 
 class Finding(StrEnum):
@@ -83,12 +81,12 @@ def rows_wanted(rows: SessionRows) -> dict[SessionKey, Rows]:
     return _by_session({name: _answer_of(table) for name, table in rows.tables.items()})
 
 
-def rows_standing(questions: Questions, keys: Sequence[SessionKey], quote: Quote) -> dict[SessionKey, Rows]:
+def rows_standing(questions: Questions, keys: Sequence[SessionKey], spelling: Spelling) -> dict[SessionKey, Rows]:
     """What stands in the warehouse of these sessions; those that it does not have are missing."""
     if not keys:
         return {}
     where = " OR ".join(
-        f"(sdk_app_id = {app} AND session_id IN ({', '.join(quote(key.session_id) for key in group)}))"
+        f"(sdk_app_id = {app} AND session_id IN ({', '.join(spelling.text(key.session_id) for key in group)}))"
         for app, group in groupby(sorted(keys), lambda key: key.sdk_app_id)
     )
     answers: dict[str, Answer] = {}
@@ -96,23 +94,23 @@ def rows_standing(questions: Questions, keys: Sequence[SessionKey], quote: Quote
         columns = ", ".join(f'"{column.name}"' for column in table.columns)
         answer = questions.ask(f"SELECT {columns} FROM {table.name} WHERE {where}", _LIMITS)  # noqa: S608 - quoted
         if answer.truncated:
-            return _halved(questions, keys, quote)
+            return _halved(questions, keys, spelling)
         answers[table.name] = answer
     return _by_session(answers)
 
 
 def uncovered(
-    questions: Questions, holds: Callable[[SessionKey], bool], quote: Quote, *, collated: bool
+    questions: Questions, holds: Callable[[SessionKey], bool], spelling: Spelling
 ) -> Iterable[tuple[SessionKey, datetime]]:
     """The warehouse's sessions that the log does not hold, each with when it was loaded, in pages by key."""
-    order = 'session_id COLLATE "C"' if collated else "session_id"
+    order = f"session_id{spelling.by_bytes}"
     apps = questions.ask("SELECT DISTINCT sdk_app_id FROM sessions ORDER BY sdk_app_id", _LIMITS)
     for (app,) in apps.rows:
         after = ""
         while True:
             page = questions.ask(
                 f"SELECT session_id, loaded_at FROM sessions WHERE sdk_app_id = {int(app)} "  # noqa: S608 - quoted
-                f"AND {order} > {quote(after)} ORDER BY {order} LIMIT {ROWS_MAX}",
+                f"AND {order} > {spelling.text(after)} ORDER BY {order} LIMIT {ROWS_MAX}",
                 _LIMITS,
             )
             for session, loaded_at in page.rows:
@@ -135,11 +133,11 @@ def _cells(column: pa.ChunkedArray) -> list[Any]:
     return list(naive.to_pylist())
 
 
-def _halved(questions: Questions, keys: Sequence[SessionKey], quote: Quote) -> dict[SessionKey, Rows]:
+def _halved(questions: Questions, keys: Sequence[SessionKey], spelling: Spelling) -> dict[SessionKey, Rows]:
     if len(keys) == 1:
         raise QueryRefusedError(f"session {keys[0].session_id} has more than {ROWS_MAX} rows in one table")
     middle = len(keys) // 2
-    return {**rows_standing(questions, keys[:middle], quote), **rows_standing(questions, keys[middle:], quote)}
+    return {**rows_standing(questions, keys[:middle], spelling), **rows_standing(questions, keys[middle:], spelling)}
 
 
 def _by_session(answers: Mapping[str, Answer]) -> dict[SessionKey, Rows]:

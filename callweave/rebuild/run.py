@@ -18,7 +18,6 @@ from callweave.rebuild.comparing import (
     REPLACED,
     Comparison,
     Finding,
-    Quote,
     compared,
     rows_standing,
     rows_wanted,
@@ -31,7 +30,7 @@ from schemas.columns import SESSIONS
 from schemas.events import session_key
 from sinks.correcting import Correction, correcting_digest, laid_out
 from sinks.rows import SessionKey, VersionsOf
-from sinks.warehouse import text_literal
+from sinks.warehouse import Spelling, spelling_of
 
 _SESSIONS_AT_ONCE: Final = 500
 _BYTES_AT_ONCE: Final = 4 * 1024 * 1024
@@ -114,14 +113,14 @@ def rebuild(
     rebuilt = Rebuilt(origin, dry_run)
     begun_at = now()
     versions = versions_of(settings, now)
-    quote, collated = text_literal(settings.warehouse_url), settings.warehouse_url.startswith("postgres")
+    spelling = spelling_of(settings.warehouse_url)
     with _asked(settings, versions, dry_run=dry_run) as (questions, place), states_in(settings.data_dir) as states:
         rebuilt.read = asyncio.run(fold_log(settings, origin, states, progress))
         total = states.count()
         for chunk in _chunks(states):
-            _work_off(rebuilt, chunk, _Side(questions, place, versions, quote), now=now, told_max=told_max)
+            _work_off(rebuilt, chunk, _Side(questions, place, versions, spelling), now=now, told_max=told_max)
             progress("comparing sessions" if dry_run else "comparing and replacing", _seen(rebuilt), total)
-        for key, loaded_at in uncovered(questions, lambda key: session_key(*key) in states, quote, collated=collated):
+        for key, loaded_at in uncovered(questions, lambda key: session_key(*key) in states, spelling):
             # What was loaded since is newer than the reading of the log, and nothing is wrong with it.
             if loaded_at < begun_at:
                 rebuilt.uncovered_count += 1
@@ -137,7 +136,7 @@ class _Side:
     questions: Questions
     place: Place | None
     versions_of: VersionsOf | None
-    quote: Quote
+    spelling: Spelling
 
 
 @contextmanager
@@ -202,7 +201,7 @@ def _work_off(
 
 
 def _standing(side: _Side, keys: list[SessionKey]) -> dict[SessionKey, Any]:
-    there = rows_standing(side.questions, keys, side.quote)
+    there = rows_standing(side.questions, keys, side.spelling)
     return {key: there.get(key) for key in keys}
 
 
