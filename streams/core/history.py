@@ -22,6 +22,10 @@ _COLUMNS: Final = tuple(
     for column in SESSIONS.columns
     if column.name not in {*SESSIONS.key, *_MOVED_BY_EVERY_RECEIPT, "document_digest", "loaded_at"}
 )
+_TOLD: Final = frozenset(
+    column.name for column in _COLUMNS if column.privacy is Privacy.NONE and column.name != "line_number"
+)
+"""Columns whose values are told. The line is the company's number; until a corrected CDR turns its call round."""
 _CHILDREN: Final = (LEGS, RECORDINGS, VOICEMAILS, FIELD_DISAGREEMENTS)
 _NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -84,7 +88,7 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, A
     for column in _COLUMNS:
         old, new = before.get(column.name), after[column.name]
         if old != new:
-            changed[column.name] = {"from": old, "to": new} if column.privacy is Privacy.NONE else {}
+            changed[column.name] = {"from": old, "to": new} if column.name in _TOLD else {}
     for child in _CHILDREN:
         changed |= {f"{child.name}.{name}": {} for name in _changed_in(child, before, after)}
     return changed

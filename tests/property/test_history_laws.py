@@ -76,6 +76,8 @@ def test_no_phone_number_is_in_a_history():
     found = versions(
         an_event("cdr", {"Caller": "13900000001", "Callee": "13900000002", "UserRemark": "call 13900000003"}),
         an_event("record", {"RecordId": "r", "EndpointUser": "13900000001"}, at=5),
+        an_event("cdr", {"Direction": 1, "Caller": "13900000001", "Callee": "13900000002"}, at=10),
+        an_event("cdr", {"Direction": 0, "Caller": "13900000001", "Callee": "13900000002"}, at=15),
     )
 
     assert "139000" not in repr(found)
