@@ -1,10 +1,10 @@
 """One row of `session_versions`: what a receipt did to its session. Never published: the loader derives it if asked."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from schemas.models import Instant, OwnModel
+from schemas.models import Instant, OwnModel, Personal, Privacy
 
 
 class SessionVersion(OwnModel):
@@ -17,7 +17,7 @@ class SessionVersion(OwnModel):
     report_digest: str = Field(description="Identifies the report's content; a retry has the same")
     push_id: str | None = Field(description="TCCC's id of the receipt; NULL from the ninth receipt of a report on")
     is_repeat: bool = Field(description="The report was known: nothing but version and last_received_at moved")
-    changed: dict[str, Any] | None = Field(
+    changed: Annotated[dict[str, Any] | None, Personal(Privacy.FREE_TEXT)] = Field(
         description="Columns that changed: of sessions with `from` and `to`, or {} where they may say something of a "
         "person; of its children as `table.column`; NULL where none did"
     )
