@@ -39,7 +39,7 @@ from sinks.clickhouse_layout import (
 )
 from sinks.clickhouse_query import ClickHouseReader
 from sinks.clickhouse_session import ACCESS_DENIED, Address, fault_of
-from sinks.clickhouse_sql import text_literal
+from sinks.clickhouse_sql import text_literal as _literal
 from sinks.ddl import META
 from sinks.letters import LetterRow, letter_table
 from sinks.refused import refused
@@ -283,7 +283,7 @@ def _ranks(client: Client, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
         return {}
     # A list of texts for each application: a list of pairs takes ClickHouse four times as long to read.
     asked = " OR ".join(
-        f"(sdk_app_id = {app} AND session_id IN ({', '.join(text_literal(key.session_id) for key in group)}))"
+        f"(sdk_app_id = {app} AND session_id IN ({', '.join(_literal(key.session_id) for key in group)}))"
         for app, group in groupby(keys, lambda key: key.sdk_app_id)
     )
     rows = _rows(
@@ -323,7 +323,7 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 def _note_letters(client: Client, letters: Sequence[LetterRow], now: datetime) -> None:
     if not letters:
         return
-    listed = ", ".join(text_literal(row.letter.dead_letter_id) for row in letters)
+    listed = ", ".join(_literal(row.letter.dead_letter_id) for row in letters)
     known = {
         letter_id
         for (letter_id,) in _rows(

@@ -1,7 +1,7 @@
 """Where a rebuild reads and writes: the warehouse itself, or the loader that owns it.
 
-The rule: DuckDB's file and a Parquet folder belong to one process. While their loader runs, it is asked to lay the
-corrections down; every other warehouse is written beside the loader, and rank decides as always.
+The rule: DuckDB's file and a Parquet folder belong to one process, and in a lake two writers only get in each other's
+way. While their loader runs, it is asked to lay the corrections down; servers are written beside it, and rank decides.
 """
 
 import time
@@ -22,10 +22,10 @@ from sinks.rows import VersionsOf
 from sinks.sink import Sink, SinkUnavailableError
 from sinks.warehouse import open_sink
 
-_OWNED_BY_ITS_LOADER: Final = ("duckdb:", "parquet:")
+_ONE_WRITER: Final = ("duckdb:", "parquet:", "ducklake:")
 _ANSWER_SECONDS: Final = 600.0
-_ATTEMPTS: Final = 8
-"""About a minute: a lake's loader commits meanwhile, a server fails over."""
+_ATTEMPTS: Final = 5
+"""Some seconds for each part of a batch: a server fails over, the loader of a lake commits meanwhile."""
 
 _T = TypeVar("_T")
 
@@ -50,8 +50,16 @@ class OwnPlace:
     questions: Questions
 
     def correct(self, corrections: Sequence[Correction]) -> Corrected:
-        """In one batch of its own; tried again while the warehouse is busy or away."""
-        return patiently(partial(correct, self.sink, corrections, self.versions_of))
+        """In a batch of their own; tried again while the warehouse is busy or away, and then in halves."""
+        try:
+            return patiently(partial(correct, self.sink, corrections, self.versions_of))
+        except SinkUnavailableError:
+            if len(corrections) == 1:
+                raise
+        # Between two commits of a busy loader of a lake, only a short transaction finds its place.
+        middle = len(corrections) // 2
+        first, second = self.correct(corrections[:middle]), self.correct(corrections[middle:])
+        return Corrected(first.applied | second.applied, {**first.refused, **second.refused})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +82,8 @@ class LoadersPlace:
 def opened_place(settings: Settings, versions_of: VersionsOf | None) -> Iterator[Place]:
     """The warehouse of the settings; created where it was lost."""
     loader = Runtime(settings.data_dir).role("loader")
-    is_owned = settings.warehouse_url.startswith(_OWNED_BY_ITS_LOADER)
-    if is_owned and loader is not None and loader.admin_url is not None:
+    has_one_writer = settings.warehouse_url.startswith(_ONE_WRITER)
+    if has_one_writer and loader is not None and loader.admin_url is not None:
         yield LoadersPlace(loader, LoaderQuestions(loader))
         return
     sink = open_sink(
@@ -92,7 +100,7 @@ def opened_place(settings: Settings, versions_of: VersionsOf | None) -> Iterator
 
 def patiently(attempt: Callable[[], _T]) -> _T:
     """Repeat what a busy warehouse fails at; its SinkUnavailableError when it stays so."""
-    for delay in islice(delays(0.25, 15.0), _ATTEMPTS - 1):
+    for delay in islice(delays(0.25, 4.0), _ATTEMPTS - 1):
         try:
             return attempt()
         except SinkUnavailableError:

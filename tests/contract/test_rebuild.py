@@ -1,15 +1,18 @@
 """A rebuild against every warehouse: what differs from the log is found, named, and laid down; nothing is dropped."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from callweave.rebuild.comparing import Finding
+from callweave.rebuild.places import patiently
 from callweave.rebuild.run import Rebuilt, rebuild
 from callweave.rebuild.states import Origin
 from callweave.settings import KafkaSettings, Settings, WarehouseSettings, WorkerSettings
@@ -19,14 +22,14 @@ from schemas.topics import EVENT_TOPICS
 from sinks.correcting import Correction, correct, correcting_digest
 from sinks.ddl import names
 from sinks.rows import lay_out, read_document
-from sinks.sink import Batch, Sink
+from sinks.sink import Batch, LogPartition, Sink
 from sinks.warehouse import open_sink
 from streams.core.fold import fold
 from tests.support.events import APP, an_event
 from tests.support.lakes import DUCKLAKE, PARQUET, lay_out_ducklake
 from tests.support.loading import DUCKDB, Log
 
-NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+PLACE = LogPartition("sessions", 0)
 
 
 class Case:
@@ -245,3 +248,38 @@ async def test_the_raw_topics_are_folded_anew(case: Case) -> None:
     assert rebuilt.columns[Finding.BEHIND]["recordings.received_at"] == 1
     assert (rebuilt.read.unusable_count, rebuilt.replaced_count) == (5, 1)
     assert case.rows("SELECT count(*) FROM recordings WHERE received_at IS NOT NULL") == [(1,)]
+
+
+@pytest.mark.parametrize("case", ["postgres", "clickhouse", "ducklake"], indirect=True)
+async def test_beside_a_loader_that_never_rests_both_come_to_an_end_and_the_newest_version_stays(case: Case) -> None:
+    await case.publish(*CALLS)
+    case.load(lambda body: body.update(caller="wrong"))
+    newer = [fold(call.key, None, [call, cdr(call.session_id, at=5_000, Caller="newer")]).record for call in CALLS]
+    stop = threading.Event()
+
+    def keep_loading() -> int:
+        count = 0
+        with closing(case.opened()) as sink:
+            while not stop.is_set():
+                value = newer[count % 2] or b""
+                document = read_document(CALLS[count % 2].key, value)
+                patiently(
+                    partial(sink.write, Batch(lay_out([document])[0], (), {PLACE: count + 1}, {PLACE: count or None}))
+                )
+                count += 1
+                stop.wait(0.05)  # as a loader that waits for others to join its batch
+        return count
+
+    loading = asyncio.create_task(asyncio.to_thread(keep_loading))
+    try:
+        rebuilt = await run(case)
+    finally:
+        stop.set()
+    batches = await loading
+
+    assert batches > 0
+    assert rebuilt.is_well
+    assert rebuilt.replaced_count + rebuilt.overtaken_count + rebuilt.counts[Finding.AHEAD] == 4
+    callers = case.rows("SELECT caller FROM sessions ORDER BY session_id")
+    assert callers[2:] == [("+8613900000002",), ("+8613900000003",)]
+    assert {caller for (caller,) in callers[:batches][:2]} == {"newer"}
