@@ -151,6 +151,12 @@ class _Day:
     written: list[ExportedFile] = field(default_factory=list)
 
     def export(self, now: datetime) -> Exported:
+        try:
+            return self._export(now)
+        except OSError as exc:
+            raise SinkUnavailableError(f"{self.folder} cannot be written: {exc.strerror or exc}") from exc
+
+    def _export(self, now: datetime) -> Exported:
         begin, end = day_bounds(self.day, self.wish.zone)
         self._prepare()
         of_sessions = [table for table in (SESSIONS, *_BY_SESSION) if table in self.wish.tables]
@@ -165,6 +171,7 @@ class _Day:
                     where = self._within_validity(table, begin, end)
                     outputs[table.name].add(_all_of(self._select(table, where), table.name))
             self.written = [output.finish() for output in outputs.values()]
+            self._remove_others()
         except BaseException:
             for output in outputs.values():
                 output.discard()
@@ -174,13 +181,17 @@ class _Day:
 
     def _prepare(self) -> None:
         """What is there of an earlier export counts no more, and what a killed one left is in nobody's way."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / MANIFEST).unlink(missing_ok=True)
-            for left in self.folder.glob(f".*{_UNFINISHED}"):
-                left.unlink(missing_ok=True)
-        except OSError as exc:
-            raise SinkUnavailableError(f"{self.folder} cannot be written: {exc.strerror or exc}") from exc
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / MANIFEST).unlink(missing_ok=True)
+        for left in self.folder.glob(f".*{_UNFINISHED}"):
+            left.unlink(missing_ok=True)
+
+    def _remove_others(self) -> None:
+        """Tables of an earlier export that this one does not hold, or holds in the other format."""
+        ours = {file.path for file in self.written}
+        for path in (self.folder / f"{table.name}.{kind.value}" for table in TABLES for kind in Format):
+            if path not in ours:
+                path.unlink(missing_ok=True)
 
     def _output(self, table: Table) -> "_Output":
         kind = _ParquetFile if self.wish.format is Format.PARQUET else _CsvFile
@@ -318,7 +329,7 @@ class _CsvFile:
     def write_table(self, table: pa.Table) -> None:
         """Add rows."""
         columns = [
-            pa.array([_csv_cell(value) for value in table[name].to_pylist()], kind)
+            pa.array([_csv_cell(value) for value in _plain(table[name]).to_pylist()], kind)
             if table.schema.field(name).type != kind
             else table[name]
             for name, kind in zip(self._schema.names, self._schema.types, strict=True)
@@ -421,6 +432,11 @@ def _schema(table: Table) -> pa.Schema:
 def _csv_type(column: Column) -> pa.DataType:
     plain = {ColumnType.INTEGER, ColumnType.FRACTION, ColumnType.BOOLEAN}
     return ARROW_TYPES[column.type] if column.type in plain else pa.string()
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    # Arrow hands out times with a zone only where the machine has a zone database; in UTC the naive ones say the same.
+    return column.cast(pa.timestamp("us")) if pa.types.is_timestamp(column.type) else column
 
 
 def _csv_cell(value: Any) -> str | None:

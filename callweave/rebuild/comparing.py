@@ -81,8 +81,10 @@ def rows_wanted(rows: SessionRows) -> dict[SessionKey, Rows]:
     return _by_session({name: _answer_of(table) for name, table in rows.tables.items()})
 
 
-def rows_standing(questions: Questions, keys: Sequence[SessionKey], spelling: Spelling) -> dict[SessionKey, Rows]:
-    """What stands in the warehouse of these sessions; those that it does not have are missing."""
+def rows_standing(
+    questions: Questions, keys: Sequence[SessionKey], spelling: Spelling, tables: Sequence[Table]
+) -> dict[SessionKey, Rows]:
+    """What stands of these sessions in these tables of the warehouse; those that it does not have are missing."""
     if not keys:
         return {}
     where = " OR ".join(
@@ -90,11 +92,11 @@ def rows_standing(questions: Questions, keys: Sequence[SessionKey], spelling: Sp
         for app, group in groupby(sorted(keys), lambda key: key.sdk_app_id)
     )
     answers: dict[str, Answer] = {}
-    for table in SESSION_TABLES:
+    for table in tables:
         columns = ", ".join(f'"{column.name}"' for column in table.columns)
         answer = questions.ask(f"SELECT {columns} FROM {table.name} WHERE {where}", _LIMITS)  # noqa: S608 - quoted
         if answer.truncated:
-            return _halved(questions, keys, spelling)
+            return _halved(questions, keys, spelling, tables)
         answers[table.name] = answer
     return _by_session(answers)
 
@@ -133,16 +135,21 @@ def _cells(column: pa.ChunkedArray) -> list[Any]:
     return list(naive.to_pylist())
 
 
-def _halved(questions: Questions, keys: Sequence[SessionKey], spelling: Spelling) -> dict[SessionKey, Rows]:
+def _halved(
+    questions: Questions, keys: Sequence[SessionKey], spelling: Spelling, tables: Sequence[Table]
+) -> dict[SessionKey, Rows]:
     if len(keys) == 1:
         raise QueryRefusedError(f"session {keys[0].session_id} has more than {ROWS_MAX} rows in one table")
     middle = len(keys) // 2
-    return {**rows_standing(questions, keys[:middle], spelling), **rows_standing(questions, keys[middle:], spelling)}
+    halves = (rows_standing(questions, half, spelling, tables) for half in (keys[:middle], keys[middle:]))
+    return {key: rows for half in halves for key, rows in half.items()}
 
 
 def _by_session(answers: Mapping[str, Answer]) -> dict[SessionKey, Rows]:
     found: dict[SessionKey, dict[str, dict[Any, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
     for table in SESSION_TABLES:
+        if table.name not in answers:
+            continue
         answer = answers[table.name]
         objects = {column.name for column in table.columns if column.type is ColumnType.JSON}
         for values in answer.rows:

@@ -18,6 +18,7 @@ from callweave.rebuild.comparing import (
     REPLACED,
     Comparison,
     Finding,
+    Rows,
     compared,
     rows_standing,
     rows_wanted,
@@ -26,7 +27,7 @@ from callweave.rebuild.comparing import (
 from callweave.rebuild.places import Place, opened_place
 from callweave.rebuild.states import Origin, Progress, Read, States, fold_log, states_in
 from callweave.settings import Settings
-from schemas.columns import SESSIONS
+from schemas.columns import SESSION_TABLES, SESSION_VERSIONS, SESSIONS, Table
 from schemas.events import session_key
 from sinks.correcting import Correction, correcting_digest, laid_out
 from sinks.rows import SessionKey, VersionsOf
@@ -138,6 +139,11 @@ class _Side:
     versions_of: VersionsOf | None
     spelling: Spelling
 
+    @property
+    def tables(self) -> list[Table]:
+        """What is compared. Who keeps no history has nothing to say of what stands there of it."""
+        return [table for table in SESSION_TABLES if self.versions_of is not None or table is not SESSION_VERSIONS]
+
 
 @contextmanager
 def _asked(
@@ -200,8 +206,8 @@ def _work_off(
     rebuilt.overtaken_count += len(set(due) - corrected.applied - set(corrected.refused))
 
 
-def _standing(side: _Side, keys: list[SessionKey]) -> dict[SessionKey, Any]:
-    there = rows_standing(side.questions, keys, side.spelling)
+def _standing(side: _Side, keys: list[SessionKey]) -> dict[SessionKey, Rows | None]:
+    there = rows_standing(side.questions, keys, side.spelling, side.tables)
     return {key: there.get(key) for key in keys}
 
 

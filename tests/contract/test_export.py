@@ -15,7 +15,7 @@ from callweave import exporting
 from callweave.exporting import Exported, Format, Wish, day_bounds, export_days, guarded
 from callweave.settings import Settings, WarehouseSettings
 from schemas.columns import LEGS, SESSIONS, TABLES
-from sinks.sink import QueryLimits, QueryResult
+from sinks.sink import QueryLimits, QueryResult, SinkUnavailableError
 from tests.contract.test_sinks import Warehouse
 from tests.contract.test_sinks import warehouse as warehouse  # noqa: PLC0414 - the fixture of every warehouse
 from tests.support.sessions import a_call, a_leg, a_letter, a_recording, a_session
@@ -83,6 +83,7 @@ def test_a_day_holds_its_sessions_with_all_that_is_of_them_and_a_manifest_that_s
 
 def test_csv_keeps_phone_numbers_as_text_and_defuses_formulas(warehouse: Warehouse) -> None:
     a_day(warehouse)
+    export(warehouse, Wish(tables=(SESSIONS,)))
     done = export(warehouse, Wish(tables=(SESSIONS, LEGS), format=Format.CSV))
     text = (done.folder / "sessions.csv").read_text()
     first, no_cdr = csv.DictReader(text.splitlines())
@@ -95,6 +96,7 @@ def test_csv_keeps_phone_numbers_as_text_and_defuses_formulas(warehouse: Warehou
     assert json.loads(first["extra"]) == {"deep": [1]}
     assert [entry["guarded_cells"] for entry in manifest["tables"]] == [1, 0]
     assert manifest["formulas"] == "guarded"
+    assert {path.name for path in done.folder.iterdir()} == {"sessions.csv", "legs.csv", "manifest.json"}
 
 
 def a_reader(rows: Callable[[str], Sequence[tuple[Any, ...]]]) -> Any:
@@ -171,6 +173,14 @@ def test_what_fails_leaves_no_manifest_and_no_half_of_a_file(duckdb_day: Setting
         run(duckdb_day, [SESSIONS])
 
     assert list(folder.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_told_in_a_sentence(duckdb_day: Settings, monkeypatch: Any) -> None:
+    (duckdb_day.data_dir / "out").write_text("a file")
+    monkeypatch.setattr(exporting, "open_reader", lambda _url, data_dir: a_reader(lambda _sql: []))  # noqa: ARG005
+
+    with pytest.raises(SinkUnavailableError, match="2026-11-24 cannot be written"):
+        run(duckdb_day, [SESSIONS])
 
 
 def test_a_day_of_a_time_zone_has_its_own_bounds_and_its_own_length() -> None:

@@ -16,7 +16,7 @@ from callweave.rebuild.places import patiently
 from callweave.rebuild.run import Rebuilt, rebuild
 from callweave.rebuild.states import Origin
 from callweave.settings import KafkaSettings, Settings, WarehouseSettings, WorkerSettings
-from schemas.columns import SESSION_TABLES
+from schemas.columns import SESSION_TABLES, SESSION_VERSIONS
 from schemas.events import NormalizedEvent
 from schemas.topics import EVENT_TOPICS
 from sinks.correcting import Correction, correct, correcting_digest
@@ -248,6 +248,27 @@ async def test_the_raw_topics_are_folded_anew(case: Case) -> None:
     assert rebuilt.columns[Finding.BEHIND]["recordings.received_at"] == 1
     assert (rebuilt.read.unusable_count, rebuilt.replaced_count) == (5, 1)
     assert case.rows("SELECT count(*) FROM recordings WHERE received_at IS NOT NULL") == [(1,)]
+
+
+@pytest.mark.parametrize("case", ["duckdb", "clickhouse"], indirect=True)
+async def test_a_history_that_was_switched_on_later_is_filled_and_one_that_is_off_is_not_looked_at(case: Case) -> None:
+    await case.publish(*CALLS)
+    case.load()
+    without = case.settings
+    case.settings = without.model_copy(update={"warehouse": WarehouseSettings(url=case.url, history=True)})
+    filled = await run(case)
+    rows = case.rows("SELECT session_id, push_id FROM session_versions ORDER BY session_id")
+    again = await run(case)
+    case.settings = without
+    off = await run(case)
+
+    assert counts(filled) == {"different": 4}
+    assert set(filled.columns[Finding.DIFFERENT]) == {
+        f"session_versions.{name}" for name in SESSION_VERSIONS.column_names
+    }
+    assert rows == [(f"s-{number}", f"s-{number}-0") for number in range(4)]
+    assert counts(again) == counts(off) == {"equal": 4}
+    assert case.rows("SELECT session_id, push_id FROM session_versions ORDER BY session_id") == rows
 
 
 @pytest.mark.parametrize("case", ["postgres", "clickhouse", "ducklake"], indirect=True)
