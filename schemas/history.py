@@ -14,7 +14,10 @@ class SessionVersion(OwnModel):
     received_at: Instant = Field(description="The receipt that made the version")
     report_kind: str = Field(description="What was reported: cdr, record or voicemail")
     report_source: str = Field(description="push or api")
-    report_digest: str = Field(description="Identifies the report's content; a retry has the same")
+    # Personal, because whoever knows the rest of a report can try numbers until the digest fits.
+    report_digest: Annotated[str, Personal(Privacy.FREE_TEXT)] = Field(
+        description="Identifies the report's content; a retry has the same"
+    )
     push_id: str | None = Field(description="TCCC's id of the receipt; NULL from the ninth receipt of a report on")
     is_repeat: bool = Field(description="The report was known: nothing but version and last_received_at moved")
     changed: Annotated[dict[str, Any] | None, Personal(Privacy.FREE_TEXT)] = Field(
