@@ -175,6 +175,8 @@ class WarehouseSettings(Group):
     recording_deadline_seconds: int = Field(default=3600, ge=0)
     snapshot_file: Path | None = None
     snapshot_seconds: float = Field(default=300.0, ge=0)
+    history: bool = False
+    history_days: int = Field(default=0, ge=0, le=36_500)
 
 
 class ApiSettings(Group):

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from schemas.canonical import fields_of
 from schemas.enrichment import RECORDS, EnrichmentRecord
+from schemas.history import SessionVersion
 from schemas.models import Personal, Privacy
 from schemas.reconcile import HourRecord
 from schemas.session import FieldDisagreement, Leg, Recording, SessionDocument, Voicemail
@@ -234,6 +235,12 @@ FIELD_DISAGREEMENTS = Table(
     ("sdk_app_id", "session_id", "field"),
     (*_PARENT_KEY, *_columns_of(FieldDisagreement, {})),
 )
+SESSION_VERSIONS = Table(
+    "session_versions",
+    "One version of a session: which receipt made it and what changed; empty unless WAREHOUSE__HISTORY is on",
+    ("sdk_app_id", "session_id", "version"),
+    (*_PARENT_KEY, *_columns_of(SessionVersion, {})),
+)
 RECONCILE_WINDOWS = Table(
     "reconcile_windows",
     "One hour of one application, as TCCC's API was last asked for it",
@@ -297,7 +304,7 @@ COMPLETENESS = Table(
     ),
 )
 
-CHILDREN = (LEGS, RECORDINGS, VOICEMAILS, FIELD_DISAGREEMENTS)
+CHILDREN = (LEGS, RECORDINGS, VOICEMAILS, FIELD_DISAGREEMENTS, SESSION_VERSIONS)
 SESSION_TABLES = (SESSIONS, *CHILDREN)
 TABLES = (*SESSION_TABLES, RECONCILE_WINDOWS, DEAD_LETTERS, *ENRICHMENT_TABLES)
 COLUMNED_VIEWS = (COMPLETENESS,)

@@ -9,10 +9,12 @@ from callweave import __version__
 from callweave.cli import (
     completing,
     contracts,
+    exporting,
     letters,
     login_tokens,
     looking,
     operating,
+    rebuilding,
     reconciling,
     running,
     simulating_api,
@@ -39,6 +41,8 @@ trying.register(app)
 simulating_api.register(app)
 contracts.register(app)
 warehousing.register(app)
+rebuilding.register(app)
+exporting.register(app)
 
 
 def _show_version(value: bool) -> None:
