@@ -47,8 +47,8 @@ class RecordingFile(KeyedRecord):
     next_attempt_at: Instant | None = Field(description="When a waiting one is tried again")
     stored_at: Instant | None = Field(description="When it came into the archive")
     deleted_at: Instant | None = Field(description="When it was taken out of the archive")
-    addresses: tuple[Annotated[str, Personal(Privacy.AUDIO)], ...] = Field(
-        default=(), description="Of a waiting one: what to try, as pushed; callweave's own"
+    addresses: Annotated[dict[str, str], Personal(Privacy.AUDIO)] = Field(
+        default={}, description="Of a waiting one: what to try, as pushed, by its column; callweave's own"
     )
     address_digest: str = Field(default="", description="Tells a renamed recording from a new one; callweave's own")
     names: tuple[str, ...] = Field(default=(), description="Ids that the API may know it by; callweave's own")

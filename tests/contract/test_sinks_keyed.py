@@ -105,7 +105,7 @@ def a_file(asked: int, status: str, **changes: Any) -> tuple[str, RecordingFile]
         "asked_at": at(asked), "status": status, "problem": None, "path": None, "sha256": None, "size_bytes": None,
         "content_type": None, "duration_seconds": None, "fetched_from": None, "attempts_count": asked,
         "generated_at": at(0), "first_seen_at": at(1), "next_attempt_at": None, "stored_at": None, "deleted_at": None,
-        "addresses": ("https://r.example/a.mp3",), **changes,
+        "addresses": {"url": "https://r.example/a.mp3"}, **changes,
     }  # fmt: skip
     return "recording_files", RecordingFile(**values)
 
