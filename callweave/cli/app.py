@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 from callweave import __version__
 from callweave.broker.jars import BrokerUnavailable
 from callweave.cli import (
+    archiving,
     completing,
     contracts,
     letters,
@@ -39,6 +40,7 @@ app = typer.Typer(
 running.register(app)
 reconciling.register(app)
 login_tokens.register(app)
+archiving.register(app)
 operating.register(app)
 letters.register(app)
 looking.register(app)
