@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Final
 
 from schemas.dead_letter import DeadLetter, NotALetterError, Reason, ReplayOutcome, Stage, decode_letter
-from schemas.enrichment import EnrichmentRecord, NotARecordError, decode_enrichment, read_enrichment
+from schemas.keyed import KeyedRecord
 from schemas.reconcile import HourRecord
+from schemas.records import NotARecordError, decode_keyed, read_keyed
 from schemas.topics import MESSAGE_BYTES_MAX
 from sinks.halt import HaltError
 from sinks.letters import LetterRow, sighting, tally
@@ -51,7 +52,7 @@ class Intake:
     unusable: Mapping[int, Unusable]
     sightings: Mapping[int, LetterRow]
     windows: Sequence[HourRecord] = ()
-    keyed: Mapping[str, Sequence[EnrichmentRecord]] = field(default_factory=dict)
+    keyed: Mapping[str, Sequence[KeyedRecord]] = field(default_factory=dict)
     retried: frozenset[int] = frozenset()
     """Positions of letters that ask for another try at their document (`DeadLetter.asks_the_loader`)."""
 
@@ -108,7 +109,7 @@ def take_in(
     documents: dict[int, Document] = {}
     unusable: dict[int, Unusable] = {}
     sightings: dict[int, LetterRow] = {}
-    keyed: dict[str, list[EnrichmentRecord]] = {}
+    keyed: dict[str, list[KeyedRecord]] = {}
     windows: list[HourRecord] = []
     retried: set[int] = set()
     for position, record in enumerate(records):
@@ -136,8 +137,8 @@ def take_in(
     return Intake(records, documents, unusable, sightings, latest(windows), keyed, frozenset(retried))
 
 
-def _keyed_record(table: str, key: bytes | None, value: bytes, letter: DeadLetter | None) -> EnrichmentRecord:
-    return decode_enrichment(table, key, value) if letter is None else read_enrichment(table, letter.raw)
+def _keyed_record(table: str, key: bytes | None, value: bytes, letter: DeadLetter | None) -> KeyedRecord:
+    return decode_keyed(table, key, value) if letter is None else read_keyed(table, letter.raw)
 
 
 def document_of(letter: DeadLetter, versions_of: VersionsOf | None = None) -> Document:

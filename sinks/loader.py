@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from schemas.breaker import Breaker, BreakerLimits
 from schemas.dead_letter import Reason
-from schemas.topics import DEAD_LETTERS, ENRICHMENT_TOPICS, RECONCILE, SESSIONS
+from schemas.topics import DEAD_LETTERS, KEYED_TOPICS, RECONCILE, SESSIONS
 from sinks.backoff import delays
 from sinks.correcting import Corrected, Correction, correct
 from sinks.halt import HaltError
@@ -50,7 +50,7 @@ log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
 
-LOADED_TOPICS: Final = (SESSIONS, DEAD_LETTERS, RECONCILE, *ENRICHMENT_TOPICS)
+LOADED_TOPICS: Final = (SESSIONS, DEAD_LETTERS, RECONCILE, *KEYED_TOPICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class Loader:
                 count_reset=metrics.resets.inc,
                 topic_ids=topic_ids,
                 # An older deployment has no topic of hours, and one without enrichment none of those.
-                may_lack=frozenset(topic.name(topic_prefix) for topic in (RECONCILE, *ENRICHMENT_TOPICS)),
+                may_lack=frozenset(topic.name(topic_prefix) for topic in (RECONCILE, *KEYED_TOPICS)),
             ),
             KafkaOutbox(kafka, DEAD_LETTERS.name(topic_prefix)),
             topic_prefix=topic_prefix,

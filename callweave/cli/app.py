@@ -7,6 +7,7 @@ import typer
 
 from callweave import __version__
 from callweave.cli import (
+    archiving,
     completing,
     contracts,
     exporting,
@@ -33,6 +34,7 @@ app = typer.Typer(
 running.register(app)
 reconciling.register(app)
 login_tokens.register(app)
+archiving.register(app)
 operating.register(app)
 letters.register(app)
 looking.register(app)
