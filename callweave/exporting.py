@@ -30,7 +30,7 @@ from callweave.snapshots import publish_snapshot
 from schemas.columns import (
     CHILDREN,
     DEAD_LETTERS,
-    ENRICHMENT_TABLES,
+    KEYED_TABLES,
     RECONCILE_WINDOWS,
     SESSIONS,
     TABLES,
@@ -54,7 +54,7 @@ SESSION_DAY: Final = "coalesce(started_at, first_received_at)"
 
 _LIMITS: Final = QueryLimits(rows_max=ROWS_AT_ONCE, seconds_max=SECONDS_MAX)
 _HOUR: Final = timedelta(hours=1)
-_BY_SESSION: Final = (*CHILDREN, *(table for table in ENRICHMENT_TABLES if {*SESSIONS.key} <= {*table.key}))
+_BY_SESSION: Final = (*CHILDREN, *(table for table in KEYED_TABLES if {*SESSIONS.key} <= {*table.key}))
 _BY_TIME: Final[Mapping[str, str]] = {
     DEAD_LETTERS.name: "occurred_at",
     RECONCILE_WINDOWS.name: "window_start",

@@ -17,6 +17,7 @@ from schemas import jsontext
 from schemas.canonical import INT64_MAX, Defect, TooDeepError, canonical, clean_text, digest, survey
 from schemas.dead_letter import DeadLetter, Reason, Stage
 from schemas.events import WIRE_MODELS, EventKind, NormalizedEvent, Source
+from schemas.suppression import ERASED_FIELD
 from schemas.topics import MESSAGE_BYTES_MAX
 from schemas.wire import WireModel
 
@@ -127,6 +128,7 @@ def _event(push: ReceivedPush, decoded: dict[str, Any]) -> tuple[NormalizedEvent
         payload = canonical(WIRE_MODELS[kind], decoded)
     except TooDeepError as exc:
         return _Useless(Reason.SCHEMA_VIOLATION, str(exc))
+    payload.pop(ERASED_FIELD, None)  # nobody but `callweave erase` says that a session is erased
     app, session = payload.get("SdkAppId"), payload.get("SessionId")
     if not _is_usable_app(app):
         return _Useless(Reason.UNKEYABLE, "no usable SdkAppId: it must be a number from 1 to 2^63 - 1")

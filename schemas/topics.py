@@ -53,6 +53,12 @@ RECONCILE = Topic(
     partitioned=False,
     config=_config("compact"),
 )
+SUPPRESSIONS = Topic(
+    "suppressions",
+    "who is erased, as keyed hashes, and whose sessions: asked before anything is written",
+    partitioned=False,
+    config=_config("compact"),
+)
 
 
 def _keyed_topic(suffix: str, carries: str, *, days: int | None = None) -> Topic:
@@ -83,4 +89,4 @@ ARCHIVE_TOPICS = (RECORDING_FILES, LEGAL_HOLDS)
 KEYED_TOPICS = (*ENRICHMENT_TOPICS, *ARCHIVE_TOPICS)
 """Each is loaded into the table of its name (`schemas.keyed`)."""
 
-TOPICS = (*EVENT_TOPICS, SESSIONS, DEAD_LETTERS, RECONCILE)
+TOPICS = (*EVENT_TOPICS, SESSIONS, DEAD_LETTERS, RECONCILE, SUPPRESSIONS)

@@ -24,6 +24,7 @@ from schemas import topics
 from schemas.breaker import Breaker, BreakerLimits
 from schemas.dead_letter import DeadLetter, Reason, Stage
 from schemas.events import PUSH_ID_HEADER, RAW_HEADER, NormalizedEvent, NotAnEventError, Source, decode_event
+from schemas.suppression import NOBODY, Suppressions
 from streams import metrics
 from streams.core.absorb import Outcome
 from streams.core.fold import fold, record_of_stored, restore
@@ -71,6 +72,10 @@ class WorkerOptions:
     log_identity: Callable[[], Awaitable[LogIdentity]] | None = None
     credentials: Any = None
     group_suffix: str = "worker"
+    suppressions: Callable[[], Suppressions] = lambda: NOBODY
+    """The list as of now; it is asked about every event before that is folded."""
+    prepared: Callable[[], Awaitable[None]] | None = None
+    """Returns once the list is known; nothing is restored or read before."""
     breaker: BreakerLimits = field(default_factory=BreakerLimits)
 
     @property
@@ -92,11 +97,14 @@ class SafeApp(faust.App):
 
     guard: ContiguityGuard
     beside: Callable[[], Awaitable[None]]
+    prepared: Callable[[], Awaitable[None]] | None
 
     async def on_start(self) -> None:
         """Called by Faust before it connects to anything."""
         await super().on_start()
         self.add_future(self.beside())
+        if self.prepared is not None:
+            await self.prepared()
 
     def _crash(self, reason: BaseException) -> None:
         """Called by mode on every service of the tree when one crashes; Faust would stop in order, and commit."""
@@ -202,7 +210,7 @@ def build_worker(options: WorkerOptions) -> Worker:
         value_type=bytes,
         changelog_topic=changelog,
         options=ROCKSDB_OPTIONS.copy() if options.store == "rocksdb" else None,
-        restore=restore,
+        restore=lambda stored, value: restore(stored, value, options.suppressions()),
         record_of_stored=record_of_stored,
         fence=fence,
         open_store=_state_store(options) if options.store == "rocksdb" else None,
@@ -227,6 +235,7 @@ def build_worker(options: WorkerOptions) -> Worker:
         await fence.keep()
 
     app.beside = beside
+    app.prepared = options.prepared
 
     @app.task  # type: ignore[untyped-decorator]  # Faust types no decorators
     async def retire() -> None:
@@ -251,6 +260,7 @@ ROCKSDB_OPTIONS: dict[str, Any] = {
 async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
     """Decode, fold, publish, await, store. Returning acknowledges the batch."""
     worker.busy_since = time.monotonic()
+    suppressions = worker.options.suppressions()
     admitted = worker.app.guard.admit(events, worker.app.consumer_generation_id)
     usable: dict[tuple[int, bytes], list[tuple[EventT[Any], NormalizedEvent]]] = {}
     letters: list[DeadLetter] = []
@@ -262,6 +272,7 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
             letters.append(_letter(worker, event, Reason.UNDECODABLE, str(exc)))
             without_row.add(id(event))
             continue
+        decoded = suppressions.event(decoded)
         # The record's own time, so that every reading of the log says the same.
         published_ms = round(event.message.timestamp * 1000)
         late = worker.options.retention.too_late(decoded.received_at, published_ms=published_ms)
@@ -272,7 +283,7 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
     entries: list[Entry] = []
     outcomes: Counter[Outcome] = Counter()
     for (partition, key), pairs in usable.items():
-        folded = fold(key, worker.table.stored(partition, key), [decoded for _, decoded in pairs])
+        folded = fold(key, worker.table.stored(partition, key), [decoded for _, decoded in pairs], suppressions)
         outcomes.update(folded.outcomes)
         if folded.refused:
             refused = {id(decoded) for decoded in folded.refused}
@@ -288,7 +299,7 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
     for outcome, count in outcomes.items():
         metrics.EVENTS_ABSORBED.labels(outcome.value).inc(count)
     await _check_breaker(worker, [id(event) in without_row for event in admitted])
-    await _publish_letters(worker, letters)
+    await _publish_letters(worker, [suppressions.letter(letter) for letter in letters])
     touched = {event.message.partition for event in admitted}
     await worker.table.write(entries, by_partition(worker.app.guard.positions(), touched))
     metrics.SESSIONS_PUBLISHED.inc(len(entries))

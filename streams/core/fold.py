@@ -13,8 +13,10 @@ from typing import Any
 from schemas import jsontext
 from schemas.events import NormalizedEvent, parse_session_key
 from schemas.session import SESSION_SCHEMA_VERSION
+from schemas.suppression import NOBODY, Suppressions
 from schemas.topics import MESSAGE_BYTES_MAX
 from streams.core.absorb import Outcome, absorb, is_within_bounds, unite
+from streams.core.erase import erased
 from streams.core.project import project_public
 from streams.core.state import EMPTY, SessionState, state_from_json, state_to_json
 
@@ -54,8 +56,13 @@ class NotASessionRecordError(ValueError):
     """A value of `tccc.sessions` that holds no state."""
 
 
-def fold(key: bytes, stored: bytes | None, events: Sequence[NormalizedEvent]) -> Folded:
-    """Absorb a batch's events of one session; what exceeds the bounds is refused and changes nothing."""
+def fold(
+    key: bytes, stored: bytes | None, events: Sequence[NormalizedEvent], suppressions: Suppressions = NOBODY
+) -> Folded:
+    """Absorb a batch's events of one session; what exceeds the bounds is refused and changes nothing.
+
+    Of a session that is erased, nothing is stored but what the suppression list leaves (`streams.core.erase`).
+    """
     state = EMPTY if stored is None else _stored_state(stored)
     before = state
     outcomes: list[Outcome] = []
@@ -68,14 +75,18 @@ def fold(key: bytes, stored: bytes | None, events: Sequence[NormalizedEvent]) ->
             refused.append(event)
     if state is before:  # absorbing gives the same state back where nothing is new
         return Folded(None, None, None, outcomes, refused)
+    state = erased(state, suppressions)
     record, stored_now = session_record(key, state)
     if len(record) > RECORD_BYTES_MAX:
-        return _fold_while_it_fits(key, before, events)
+        return _fold_while_it_fits(key, before, events, suppressions)
     return Folded(record, stored_now, state.last_ms if stored is None else None, outcomes, refused)
 
 
-def restore(stored: bytes | None, value: bytes) -> Restored:
-    """Absorb a changelog record into what is stored; a stale writer may have written it, so it never just wins."""
+def restore(stored: bytes | None, value: bytes, suppressions: Suppressions = NOBODY) -> Restored:
+    """Absorb a changelog record into what is stored; a stale writer may have written it, so it never just wins.
+
+    Where a session is erased, what older records in the topic still say of it is not believed again.
+    """
     try:
         theirs_json = _state_in(value)
         theirs = state_from_json(theirs_json)
@@ -89,7 +100,7 @@ def restore(stored: bytes | None, value: bytes) -> Restored:
     mine = _stored_state(stored)
     if is_within_bounds(theirs) and mine.reports.items() <= theirs.reports.items():
         return Restored(jsontext.encode(theirs_json), says_more=False)  # as `unite` would find, report by report
-    united = unite(mine, theirs)
+    united = erased(unite(mine, theirs), suppressions)
     return Restored(jsontext.encode(state_to_json(united)), says_more=united != theirs)
 
 
@@ -117,7 +128,9 @@ def session_record(key: bytes, state: SessionState) -> tuple[bytes, bytes]:
     return record, stored
 
 
-def _fold_while_it_fits(key: bytes, state: SessionState, events: Sequence[NormalizedEvent]) -> Folded:
+def _fold_while_it_fits(
+    key: bytes, state: SessionState, events: Sequence[NormalizedEvent], suppressions: Suppressions
+) -> Folded:
     """The rare batch whose record would not fit its topic: event by event, refusing what makes it too large."""
     outcomes: list[Outcome] = []
     refused: list[NormalizedEvent] = []
@@ -128,11 +141,12 @@ def _fold_while_it_fits(key: bytes, state: SessionState, events: Sequence[Normal
         absorbed = absorb(state, event)
         outcome = absorbed.outcome
         if absorbed.state is not state:
-            candidate, candidate_stored = session_record(key, absorbed.state)
+            grown = erased(absorbed.state, suppressions)
+            candidate, candidate_stored = session_record(key, grown)
             if len(candidate) > RECORD_BYTES_MAX:
                 outcome = Outcome.REFUSED
             else:
-                state, record, stored = absorbed.state, candidate, candidate_stored
+                state, record, stored = grown, candidate, candidate_stored
         outcomes.append(outcome)
         if outcome is Outcome.REFUSED:
             refused.append(event)

@@ -6,7 +6,6 @@ of them compaction left in the topic, or in what order they are read. Personal v
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from schemas.columns import FIELD_DISAGREEMENTS, LEGS, RECORDINGS, SESSIONS, VOICEMAILS, Table
@@ -80,7 +79,7 @@ def _as_known(report: Report, before: Report | None, received_ms: int, push_id: 
     """The report with the receipts up to this one."""
     earlier = () if before is None else before.receipts
     receipts = earlier if push_id is None else (*earlier, (received_ms, push_id))
-    return replace(report, receipts=receipts, last_ms=received_ms)
+    return report._replace(receipts=receipts, last_ms=received_ms)
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from schemas.endpoint import normalize_endpoint
 from schemas.events import EventKind
 from schemas.models import OwnModel, instant_text_of_ms
 from schemas.session import SESSION_SCHEMA_VERSION, Leg, SessionDocument
+from schemas.suppression import ERASED_FIELD, Erasure, erasure_in, says_nothing
 from schemas.version import session_version
 from schemas.wire import CdrPush, Kind, LegObject, WireModel
 from streams.core.disagreements import list_disagreements
@@ -59,11 +60,20 @@ def project_public(sdk_app_id: int, session_id: str, state: SessionState) -> dic
     ranked = ranked_reports(state)
     by_kind: dict[EventKind, list[tuple[str, Report]]] = {kind: [] for kind in _KINDS}
     first_ms, last_ms, receipt_count = ranked[0][1].first_ms, 0, 0
+    has_cdr = False
+    erasure: Erasure | None = None
     for item in ranked:
         report = item[1]
-        by_kind[report.kind].append(item)
         first_ms, last_ms = min(first_ms, report.first_ms), max(last_ms, report.last_ms)
         receipt_count += len(report.receipts)
+        has_cdr = has_cdr or report.kind is EventKind.CDR
+        if ERASED_FIELD not in report.payload:
+            by_kind[report.kind].append(item)
+            continue
+        erasure = erasure_in(report.payload) or erasure
+        if not says_nothing(report.payload):
+            left = {name: value for name, value in report.payload.items() if name != ERASED_FIELD}
+            by_kind[report.kind].append((item[0], report._replace(payload=left)))
     cdrs = [report for _, report in by_kind[EventKind.CDR]]
     cdr = merge_cdr([report.payload for report in cdrs]) if cdrs else _NOTHING_OF_A_CDR
     root = cdr.root.values
@@ -74,7 +84,8 @@ def project_public(sdk_app_id: int, session_id: str, state: SessionState) -> dic
     voicemails = list_voicemails(by_kind[EventKind.VOICEMAIL])
     counts = _count(recordings)
     queued, answered, ended = root.get("QueuedTimestamp"), root.get("AcceptTimestamp"), root.get("EndedTimestamp")
-    version = session_version(has_cdr=bool(cdrs), last_received_ms=last_ms, receipt_count=receipt_count)
+    # With a CDR that erasing emptied, too: the version only grows.
+    version = session_version(has_cdr=has_cdr, last_received_ms=last_ms, receipt_count=receipt_count)
     document = _filled(_ROOT_COLUMNS, root)
     document |= {
         "schema_version": SESSION_SCHEMA_VERSION,
@@ -99,6 +110,7 @@ def project_public(sdk_app_id: int, session_id: str, state: SessionState) -> dic
         "last_received_at": instant_text_of_ms(last_ms),
         "source": source_text(report.source for report in cdrs),
         "extra": _extra(cdr),
+        "erasure": erasure,
         "legs": [_leg(leg) for leg in cdr.legs],
         "recordings": recordings,
         "voicemails": voicemails,

@@ -41,7 +41,7 @@ def test_every_setting_is_documented_and_every_documented_setting_exists():
 
 
 def test_the_topics_that_share_keys_share_their_partition_count():
-    assert [topic.suffix for topic in TOPICS if not topic.partitioned] == ["dead_letters", "reconcile"]
+    assert [topic.suffix for topic in TOPICS if not topic.partitioned] == ["dead_letters", "reconcile", "suppressions"]
     assert [topic.suffix for topic in EVENT_TOPICS] == ["cdr", "record", "voicemail"]
     assert not any(topic.partitioned for topic in KEYED_TOPICS)
     assert [topic.suffix for topic in KEYED_TOPICS] == list(RECORDS)
