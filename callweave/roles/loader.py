@@ -16,6 +16,8 @@ from callweave.roles.hosting import hosted, set_when_told, utc_now
 from callweave.runtime import new_token
 from callweave.settings import Settings
 from callweave.stall import StallWatch, watch_loader
+from callweave.tracing import tracing_of
+from schemas.metrics import Role
 from sinks.halt import HaltError
 from sinks.loader import LOADED_TOPICS, Loader, LoaderSettings
 from sinks.sink import Sink
@@ -49,6 +51,7 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         options,
         registry=REGISTRY,
         topic_ids=partial(read_topic_ids, settings, [topic.name(prefix) for topic in LOADED_TOPICS]),
+        tracing=tracing_of(settings, Role.LOADER),
     )
     token = new_token()
     routes = loader_routes(sink, loader, token)
