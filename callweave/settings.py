@@ -380,6 +380,13 @@ class LogSettings(Group):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class TracesSettings(Group):
+    """Traces from push to row, by OpenTelemetry; off without an endpoint."""
+
+    endpoint: str | None = Field(default=None, pattern=r"^https?://")
+    sample_ratio: float = Field(default=1.0, ge=0, le=1)
+
+
 class Settings(BaseSettings):
     """The whole tree."""
 
@@ -402,6 +409,7 @@ class Settings(BaseSettings):
     admin: AdminSettings = AdminSettings()
     broker: BrokerSettings = BrokerSettings()
     log: LogSettings = LogSettings()
+    traces: TracesSettings = TracesSettings()
     tenants: tuple[TenantSettings, ...] = ()
 
     @model_validator(mode="after")
