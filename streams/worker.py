@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -17,17 +18,21 @@ from typing import Any, cast
 
 import faust
 import structlog
-from faust.types import EventT
+from faust.types import TP, EventT
 
 from schemas import topics
 from schemas.breaker import Breaker, BreakerLimits
 from schemas.dead_letter import DeadLetter, Reason, Stage
 from schemas.events import PUSH_ID_HEADER, RAW_HEADER, NormalizedEvent, NotAnEventError, Source, decode_event
+from schemas.lag import LagWatch
 from schemas.suppression import NOBODY, Suppressions
+from schemas.tracing import Span, Tracing, context_in
 from streams import metrics
+from streams.core.absorb import Outcome
 from streams.core.fold import fold, record_of_stored, restore
 from streams.core.retirement import Retention
 from streams.engine.consumer import SafeTransport
+from streams.engine.delivery import BatchStream
 from streams.engine.fence import SessionFence
 from streams.engine.guard import ContiguityGuard
 from streams.engine.halt import exit_for_restart, halt, leave_when_stopping_hangs
@@ -74,6 +79,7 @@ class WorkerOptions:
     prepared: Callable[[], Awaitable[None]] | None = None
     """Returns once the list is known; nothing is restored or read before."""
     breaker: BreakerLimits = field(default_factory=BreakerLimits)
+    tracing: Tracing | None = None
 
     @property
     def group_id(self) -> str:
@@ -119,6 +125,7 @@ class Worker:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Whoever reads the state, publishes, and writes it holds this: a batch, or a slice of retirement."""
     busy_since: float | None = None
+    lag: LagWatch[TP] = field(default_factory=LagWatch)
     background: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     @property
@@ -169,10 +176,11 @@ def build_worker(options: WorkerOptions) -> Worker:
         broker_commit_interval=0.5,
         producer_acks=-1,
         producer_linger=0.002,
-        producer_compression_type="lz4",
+        producer_compression_type="zstd",  # aiokafka's lz4 is at its slowest level: more time and more bytes
         producer_max_batch_size=MIB,
         producer_max_request_size=topics.MESSAGE_BYTES_MAX + MIB,
         web_enabled=False,
+        Stream=BatchStream,
         TableManager=SafeTableManager,
         Monitor=QuietMonitor,
     )
@@ -261,6 +269,7 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
     usable: dict[tuple[int, bytes], list[tuple[EventT[Any], NormalizedEvent]]] = {}
     letters: list[DeadLetter] = []
     without_row: set[int] = set()
+    worker.lag.note_read({event.message.tp: event.message.timestamp for event in admitted})
     for event in admitted:
         try:
             decoded = decode_event(event.message.key, event.message.value)
@@ -277,27 +286,50 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
             continue
         usable.setdefault((event.message.partition, decoded.key), []).append((event, decoded))
     entries: list[Entry] = []
+    outcomes: Counter[Outcome] = Counter()
+    spans = _begin_spans(worker.options.tracing, usable)
     for (partition, key), pairs in usable.items():
         folded = fold(key, worker.table.stored(partition, key), [decoded for _, decoded in pairs], suppressions)
-        for outcome in folded.outcomes:
-            metrics.EVENTS_ABSORBED.labels(outcome.value).inc()
-        refused = {id(decoded) for decoded in folded.refused}
-        letters += [
-            _letter(worker, event, Reason.BOUND_EXCEEDED, "the session holds as many reports as it may", decoded)
-            for event, decoded in pairs
-            if id(decoded) in refused
-        ]
-        without_row |= {id(event) for event, decoded in pairs if id(decoded) in refused}
+        outcomes.update(folded.outcomes)
+        if folded.refused:
+            refused = {id(decoded) for decoded in folded.refused}
+            letters += [
+                _letter(worker, event, Reason.BOUND_EXCEEDED, "the session holds as many reports as it may", decoded)
+                for event, decoded in pairs
+                if id(decoded) in refused
+            ]
+            without_row |= {id(event) for event, decoded in pairs if id(decoded) in refused}
         if folded.record is not None and folded.stored is not None:
             beside = {} if folded.born_ms is None else {seen_entry(folded.born_ms, key): b""}
-            entries.append(Entry(partition, key, folded.record, folded.stored, beside))
+            span = spans.get((partition, key))
+            trace = None if span is None else span.context
+            entries.append(Entry(partition, key, folded.record, folded.stored, beside, trace))
+    for outcome, count in outcomes.items():
+        metrics.EVENTS_ABSORBED.labels(outcome.value).inc(count)
     await _check_breaker(worker, [id(event) in without_row for event in admitted])
     await _publish_letters(worker, [suppressions.letter(letter) for letter in letters])
     touched = {event.message.partition for event in admitted}
     await worker.table.write(entries, by_partition(worker.app.guard.positions(), touched))
+    for span in spans.values():
+        span.end()
     metrics.SESSIONS_PUBLISHED.inc(len(entries))
     metrics.BATCH_SECONDS.observe(time.monotonic() - worker.busy_since)
     worker.busy_since = None
+
+
+def _begin_spans(
+    tracing: Tracing | None, usable: Mapping[tuple[int, bytes], Sequence[tuple[EventT[Any], NormalizedEvent]]]
+) -> dict[tuple[int, bytes], Span]:
+    """One span for each session that somebody traces a push of."""
+    if tracing is None:
+        return {}
+    spans: dict[tuple[int, bytes], Span] = {}
+    for place, pairs in usable.items():
+        parents = [context for event, _ in pairs if (context := context_in(event.message.headers)) is not None]
+        if parents:
+            session_id = pairs[0][1].session_id
+            spans[place] = tracing.begin("callweave.absorb", parents=parents, session_id=session_id, events=len(pairs))
+    return spans
 
 
 async def _check_breaker(worker: Worker, without_row: Sequence[bool]) -> None:
@@ -323,7 +355,7 @@ async def _publish_letters(worker: Worker, letters: list[DeadLetter]) -> None:
         await asyncio.wait_for(
             producer.send_and_wait(topic, letter.encoded(), key=letter.dead_letter_id.encode()), SEND_SECONDS_MAX
         )
-        metrics.DEAD_LETTERS.labels(letter.reason.value).inc()
+        metrics.DEAD_LETTERS.labels(letter.stage.value, letter.reason.value).inc()
 
 
 def _letter(

@@ -4,8 +4,6 @@ Laws: erasing twice equals erasing once; erasing a union equals erasing the unio
 not matter when a worker learns of it, and what an older record still says is not believed again.
 """
 
-from dataclasses import replace
-
 from schemas import jsontext
 from schemas.canonical import digest
 from schemas.suppression import Erasure, Suppressions, erasure_in
@@ -37,6 +35,6 @@ def _reduced(report: Report, erasure: Erasure, suppressions: Suppressions) -> tu
         (received_ms, f"content:{identity}" if push_id.startswith("content:") else push_id)
         for received_ms, push_id in report.receipts
     )
-    return identity, replace(
-        report, payload=payload, bytes_count=len(jsontext.encode(payload)), receipts=tuple(sorted(set(receipts)))
+    return identity, report._replace(
+        payload=payload, bytes_count=len(jsontext.encode(payload)), receipts=tuple(sorted(set(receipts)))
     )

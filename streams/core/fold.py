@@ -4,19 +4,24 @@ The record of `tccc.sessions` is `{schema_version, version, session: public docu
 part 4). The store keeps the state alone; restoring absorbs `state` alone, and consumers read `session` alone.
 """
 
+import contextlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from schemas import jsontext
 from schemas.events import NormalizedEvent, parse_session_key
 from schemas.session import SESSION_SCHEMA_VERSION
 from schemas.suppression import NOBODY, Suppressions
 from schemas.topics import MESSAGE_BYTES_MAX
-from streams.core.absorb import Outcome, absorb, unite
+from streams.core.absorb import Outcome, absorb, is_within_bounds, unite
 from streams.core.erase import erased
 from streams.core.project import project_public
 from streams.core.state import EMPTY, SessionState, state_from_json, state_to_json
 
+_STATE_BEGINS, _STATE_ENDS = b',"state":', b',"version":"'
+_IS_THE_END = re.compile(rb',"version":"[0-9]+"}')
 RECORD_BYTES_MAX = MESSAGE_BYTES_MAX - 64 * 1024
 """A record must fit its topic, with room for the batch's and the headers' own bytes."""
 
@@ -83,7 +88,7 @@ def restore(stored: bytes | None, value: bytes, suppressions: Suppressions = NOB
     Where a session is erased, what older records in the topic still say of it is not believed again.
     """
     try:
-        theirs_json = jsontext.decode(value)["state"]
+        theirs_json = _state_in(value)
         theirs = state_from_json(theirs_json)
     except (jsontext.NotJsonError, KeyError, TypeError, ValueError, AttributeError) as exc:
         raise NotASessionRecordError(f"no session record: {type(exc).__name__}") from exc
@@ -93,6 +98,8 @@ def restore(stored: bytes | None, value: bytes, suppressions: Suppressions = NOB
             raise NotASessionRecordError("a session record without a report")
         return Restored(jsontext.encode(theirs_json), says_more=False, born_ms=theirs.last_ms)
     mine = _stored_state(stored)
+    if is_within_bounds(theirs) and mine.reports.items() <= theirs.reports.items():
+        return Restored(jsontext.encode(theirs_json), says_more=False)  # as `unite` would find, report by report
     united = erased(unite(mine, theirs), suppressions)
     return Restored(jsontext.encode(state_to_json(united)), says_more=united != theirs)
 
@@ -144,6 +151,18 @@ def _fold_while_it_fits(
         if outcome is Outcome.REFUSED:
             refused.append(event)
     return Folded(record, stored, state.last_ms if is_new and state.reports else None, outcomes, refused)
+
+
+def _state_in(value: bytes) -> Any:
+    """The state in a record of `tccc.sessions`; of one that `session_record` wrote, the document is not read.
+
+    The part that is cut out is JSON by itself only where it is the whole state: a payload may hold the same words.
+    """
+    begin, end = value.find(_STATE_BEGINS), value.rfind(_STATE_ENDS)
+    if 0 < begin < end and _IS_THE_END.fullmatch(value, end):
+        with contextlib.suppress(jsontext.NotJsonError):
+            return jsontext.decode(value[begin + len(_STATE_BEGINS) : end])
+    return jsontext.decode(value)["state"]
 
 
 def _stored_state(stored: bytes) -> SessionState:
