@@ -51,7 +51,7 @@ class Rebuilt:
     told: list[Comparison] = field(default_factory=list)
     replaced_count: int = 0
     overtaken_count: int = 0
-    """A newer version arrived meanwhile, and stays."""
+    """The loader wrote this version or a newer one meanwhile, and that stays."""
     refused: dict[SessionKey, str] = field(default_factory=dict)
     uncovered_count: int = 0
     uncovered_told: list[SessionKey] = field(default_factory=list)
