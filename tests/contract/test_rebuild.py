@@ -148,7 +148,7 @@ async def test_a_lost_warehouse_is_filled_again_and_one_that_equals_the_log_is_l
     await case.publish(*CALLS)
     rebuilt = await run(case)
     refilled = case.everything()
-    digests = case.rows("SELECT document_digest FROM sessions")
+    digests = case.rows("SELECT document_digest FROM sessions ORDER BY session_id")
     case.load()
 
     loaded_at = case.rows("SELECT session_id, loaded_at FROM sessions ORDER BY session_id")
@@ -158,7 +158,7 @@ async def test_a_lost_warehouse_is_filled_again_and_one_that_equals_the_log_is_l
     assert rebuilt.replaced_count == 4
     assert len(refilled["legs"]) == 4
     assert case.everything() == refilled, "the rows are those that the loader lays down"
-    assert case.rows("SELECT document_digest FROM sessions") == digests
+    assert case.rows("SELECT document_digest FROM sessions ORDER BY session_id") == digests
     assert counts(again) == {"equal": 4}
     assert (again.replaced_count, again.uncovered_count, again.is_well) == (0, 0, True)
     assert case.rows("SELECT session_id, loaded_at FROM sessions ORDER BY session_id") == loaded_at
