@@ -1,6 +1,7 @@
 """What the archiver measures, under the names of `schemas.metrics`."""
 
 from collections.abc import Mapping
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -23,5 +24,5 @@ class ArchiverMetrics:
 
     def show(self, statuses: Mapping[FileStatus, int]) -> None:
         """Show how many files are how."""
-        for status in listed.ARCHIVE_FILES.values("status"):
+        for status in get_args(FileStatus):
             self._files.labels(status).set(statuses.get(status, 0))
