@@ -6,12 +6,13 @@ instruments of it (`Counter(**PUSHES_STORED.arguments)`); docs/metrics.md, dashb
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, get_args
 
+from schemas.archive import FileStatus
 from schemas.dead_letter import Reason, Stage
 from schemas.events import EventKind
 from schemas.topics import DEAD_LETTERS as LETTERS_TOPIC
-from schemas.topics import ENRICHMENT_TOPICS, EVENT_TOPICS, RECONCILE, SESSIONS
+from schemas.topics import ENRICHMENT_TOPICS, EVENT_TOPICS, KEYED_TOPICS, RECONCILE, SESSIONS
 
 
 class Role(StrEnum):
@@ -23,6 +24,7 @@ class Role(StrEnum):
     RECONCILE = "reconcile"
     LOGIN_TOKENS = "login-tokens"
     DASHBOARD = "dashboard"
+    ARCHIVER = "archiver"
 
 
 class Kind(StrEnum):
@@ -96,7 +98,7 @@ _PARTITION: Final = Label("partition", "the partitions of the topics (KAFKA__PAR
 _KIND: Final = _closed("kind", *EventKind)
 _EVENT_TOPIC: Final = _closed("topic", *(topic.suffix for topic in EVENT_TOPICS))
 _LOADED_TOPIC: Final = _closed(
-    "topic", *(topic.suffix for topic in (SESSIONS, LETTERS_TOPIC, RECONCILE, *ENRICHMENT_TOPICS))
+    "topic", *(topic.suffix for topic in (SESSIONS, LETTERS_TOPIC, RECONCILE, *KEYED_TOPICS))
 )
 _SPAN: Final = _closed("span", "yesterday", "last_24h")
 _QUICK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -668,6 +670,42 @@ LOGIN_TOKENS: Final = Metric(
             "api_failed",
         ),
     ),
+)
+
+# --- the archiver ---
+
+ARCHIVE_FILES: Final = Metric(
+    "callweave_archive_files",
+    Kind.GAUGE,
+    Unit.ITEMS,
+    "Recordings and voicemails, by where their files are",
+    (Role.ARCHIVER,),
+    (_closed("status", *get_args(FileStatus)),),
+)
+ARCHIVE_ATTEMPTS: Final = Metric(
+    "callweave_archive_attempts_total",
+    Kind.COUNTER,
+    Unit.REQUESTS,
+    "Tries to fetch a file, by what came of them",
+    (Role.ARCHIVER,),
+    (_closed("outcome", "stored", "failed"),),
+)
+ARCHIVE_BYTES: Final = Metric(
+    "callweave_archive_bytes_total", Kind.COUNTER, Unit.BYTES, "What came into the archive", (Role.ARCHIVER,)
+)
+ARCHIVE_VANISHING: Final = Metric(
+    "callweave_archive_vanishing_files",
+    Kind.GAUGE,
+    Unit.ITEMS,
+    "Files that are not in the archive and that TCCC deletes within 14 days",
+    (Role.ARCHIVER,),
+)
+ARCHIVE_OLDEST_WAITING: Final = Metric(
+    "callweave_archive_oldest_waiting_seconds",
+    Kind.GAUGE,
+    Unit.SECONDS,
+    "How long the oldest file that is still waited for has been known",
+    (Role.ARCHIVER,),
 )
 
 METRICS: Final = tuple(value for value in globals().copy().values() if isinstance(value, Metric))

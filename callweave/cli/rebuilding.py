@@ -87,5 +87,5 @@ def _show(rebuilt: "Rebuilt") -> None:
     if rebuilt.is_dry:
         say(f"{rebuilt.differing_count} sessions would be replaced; nothing was changed")
         return
-    overtaken = f"; {rebuilt.overtaken_count} had a newer version by then" if rebuilt.overtaken_count else ""
+    overtaken = f"; the loader was faster at {rebuilt.overtaken_count}" if rebuilt.overtaken_count else ""
     say(f"{rebuilt.replaced_count} of {rebuilt.differing_count} sessions replaced{overtaken}")

@@ -29,6 +29,7 @@ from callweave.rebuild.states import Origin, Progress, Read, States, fold_log, s
 from callweave.settings import Settings
 from schemas.columns import SESSION_TABLES, SESSION_VERSIONS, SESSIONS, Table
 from schemas.events import session_key
+from schemas.suppression import NOBODY, Suppressions
 from sinks.correcting import Correction, correcting_digest, laid_out
 from sinks.rows import SessionKey, VersionsOf
 from sinks.warehouse import Spelling, spelling_of
@@ -51,7 +52,7 @@ class Rebuilt:
     told: list[Comparison] = field(default_factory=list)
     replaced_count: int = 0
     overtaken_count: int = 0
-    """A newer version arrived meanwhile, and stays."""
+    """The loader wrote this version or a newer one meanwhile, and that stays."""
     refused: dict[SessionKey, str] = field(default_factory=dict)
     uncovered_count: int = 0
     uncovered_told: list[SessionKey] = field(default_factory=list)
@@ -101,7 +102,7 @@ class Rebuilt:
         }
 
 
-def rebuild(
+def rebuild(  # noqa: PLR0913 - what a person may say about a rebuild, and whom it has to know
     settings: Settings,
     origin: Origin,
     *,
@@ -109,14 +110,15 @@ def rebuild(
     told_max: int,
     now: Callable[[], datetime],
     progress: Progress,
+    suppressions: Suppressions = NOBODY,
 ) -> Rebuilt:
-    """Do it, or only say what would be done."""
+    """Do it, or only say what would be done. `suppressions`: who is erased, as the worker and the loader know it."""
     rebuilt = Rebuilt(origin, dry_run)
     begun_at = now()
     versions = versions_of(settings, now)
     spelling = spelling_of(settings.warehouse_url)
     with _asked(settings, versions, dry_run=dry_run) as (questions, place), states_in(settings.data_dir) as states:
-        rebuilt.read = asyncio.run(fold_log(settings, origin, states, progress))
+        rebuilt.read = asyncio.run(fold_log(settings, origin, states, progress, suppressions))
         total = states.count()
         for chunk in _chunks(states):
             _work_off(rebuilt, chunk, _Side(questions, place, versions, spelling), now=now, told_max=told_max)

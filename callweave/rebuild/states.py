@@ -20,6 +20,7 @@ from aiokafka import ConsumerRecord
 from callweave.kafka import admin_client, end_offsets, partitions_of, plain_consumer
 from callweave.settings import MisconfiguredError, Settings
 from schemas.events import NormalizedEvent, NotAnEventError, decode_event
+from schemas.suppression import Suppressions
 from schemas.topics import EVENT_TOPICS, MESSAGE_BYTES_MAX, SESSIONS
 from streams.core.fold import NotASessionRecordError, fold, record_of_stored, restore
 from streams.core.retirement import Retention
@@ -87,6 +88,10 @@ class States:
         self._db.close()
 
 
+Take = Callable[[States, Sequence["ConsumerRecord[bytes, bytes]"], Read], None]
+"""Takes some records of a topic into the states."""
+
+
 @contextmanager
 def states_in(data_dir: Path) -> Iterator[States]:
     """A place for the states of one run. Another run on the same data directory is refused."""
@@ -109,11 +114,14 @@ def states_in(data_dir: Path) -> Iterator[States]:
             shutil.rmtree(place, ignore_errors=True)
 
 
-async def fold_log(settings: Settings, origin: Origin, states: States, progress: Progress) -> Read:
-    """Read what the topics hold now, from their beginning to their present ends."""
+async def fold_log(
+    settings: Settings, origin: Origin, states: States, progress: Progress, suppressions: Suppressions
+) -> Read:
+    """Read what the topics hold now, from their beginning to their present ends; what is erased stays erased."""
     topics = (SESSIONS,) if origin is Origin.SESSIONS else EVENT_TOPICS
     names = [topic.name(settings.kafka.topic_prefix) for topic in topics]
-    take = _restored if origin is Origin.SESSIONS else _absorbed(Retention(settings.worker.retention_days))
+    retention = Retention(settings.worker.retention_days)
+    take = _restored(suppressions) if origin is Origin.SESSIONS else _absorbed(retention, suppressions)
     read = Read()
     async with (
         admin_client(settings) as admin,
@@ -143,28 +151,31 @@ async def fold_log(settings: Settings, origin: Origin, states: States, progress:
     return read
 
 
-def _restored(states: States, records: Sequence["ConsumerRecord[bytes, bytes]"], read: Read) -> None:
-    for record in records:
-        key = record.key
-        if key is None:
-            read.unusable_count += 1
-            continue
-        if record.value is None:
-            # Retired, or erased: what an older record of it says is no longer to be told.
-            read.retired_count += states.forget(key)
-            continue
-        try:
-            states.put(key, restore(states.get(key), record.value).stored)
-        except NotASessionRecordError:
-            read.unusable_count += 1
+def _restored(suppressions: Suppressions) -> Take:
+    def take(states: States, records: Sequence["ConsumerRecord[bytes, bytes]"], read: Read) -> None:
+        for record in records:
+            key = record.key
+            if key is None:
+                read.unusable_count += 1
+                continue
+            if record.value is None:
+                # Retired, or erased: what an older record of it says is no longer to be told.
+                read.retired_count += states.forget(key)
+                continue
+            try:
+                states.put(key, restore(states.get(key), record.value, suppressions).stored)
+            except NotASessionRecordError:
+                read.unusable_count += 1
+
+    return take
 
 
-def _absorbed(retention: Retention) -> Callable[[States, Sequence["ConsumerRecord[bytes, bytes]"], Read], None]:
+def _absorbed(retention: Retention, suppressions: Suppressions) -> Take:
     def take(states: States, records: Sequence["ConsumerRecord[bytes, bytes]"], read: Read) -> None:
         by_session: dict[bytes, list[NormalizedEvent]] = defaultdict(list)
         for record in records:
             try:
-                event = decode_event(record.key, record.value)
+                event = suppressions.event(decode_event(record.key, record.value))
             except NotAnEventError:
                 read.unusable_count += 1
                 continue
@@ -174,7 +185,7 @@ def _absorbed(retention: Retention) -> Callable[[States, Sequence["ConsumerRecor
                 continue
             by_session[event.key].append(event)
         for key, events in by_session.items():
-            folded = fold(key, states.get(key), events)
+            folded = fold(key, states.get(key), events, suppressions)
             read.unusable_count += len(folded.refused)
             if folded.stored is not None:
                 states.put(key, folded.stored)

@@ -1,10 +1,11 @@
-"""What the archiver counts."""
+"""What the archiver measures, under the names of `schemas.metrics`."""
 
 from collections.abc import Mapping
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from schemas import metrics as listed
 from schemas.archive import FileStatus
 
 
@@ -12,21 +13,13 @@ class ArchiverMetrics:
     """The archiver's metrics in one registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._files = Gauge("callweave_archive_files", "Recordings and voicemails", ["status"], registry=registry)
-        attempts = Counter("callweave_archive_attempts_total", "Tries to fetch a file", ["outcome"], registry=registry)
+        self._files = Gauge(**listed.ARCHIVE_FILES.arguments, registry=registry)
+        attempts = Counter(**listed.ARCHIVE_ATTEMPTS.arguments, registry=registry)
         self.stored = attempts.labels("stored")
         self.failed = attempts.labels("failed")
-        self.bytes = Counter("callweave_archive_bytes_total", "Bytes that came into the archive", registry=registry)
-        self.vanishing = Gauge(
-            "callweave_archive_vanishing_files",
-            "Files that are not in the archive and that TCCC deletes within 14 days",
-            registry=registry,
-        )
-        self.oldest_waiting = Gauge(
-            "callweave_archive_oldest_waiting_seconds",
-            "How long the oldest waiting file has been known",
-            registry=registry,
-        )
+        self.bytes = Counter(**listed.ARCHIVE_BYTES.arguments, registry=registry)
+        self.vanishing = Gauge(**listed.ARCHIVE_VANISHING.arguments, registry=registry)
+        self.oldest_waiting = Gauge(**listed.ARCHIVE_OLDEST_WAITING.arguments, registry=registry)
         self.show({})
 
     def show(self, statuses: Mapping[FileStatus, int]) -> None:
