@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import batched, groupby
-from typing import Any, Final
+from itertools import groupby
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.columns import CHILDREN, DEAD_LETTERS, SESSIONS
 from schemas.reconcile import HourRecord
+from schemas.topics import RECORDING_FILES
 from sinks import ddl
 from sinks.clickhouse_layout import (
     COMMIT,
@@ -73,6 +74,7 @@ _QUERY_BYTES_MAX: Final = 256 * 1024 * 1024
 """The question about what stands there names every session of the batch."""
 _MARK_BITS: Final = 16
 _FORGOTTEN_AT_ONCE: Final = 500
+_T = TypeVar("_T")
 _INSTANT: Final = pa.timestamp("us", "UTC")
 
 
@@ -126,10 +128,11 @@ class ClickHouseSink:
         """Mutations that are waited for: the parts are written anew without the rows, replaced versions included."""
         with self._in_our_words():
             client = self._connected()
-            for some in batched(sessions, _FORGOTTEN_AT_ONCE):
+            for some in _slices(sessions):
                 unmarked = f"(erasure IS NULL OR erasure != '{PSEUDONYMISED}')"
                 _delete(client, SESSIONS_STORED, f"({_named(some)}) AND {unmarked}")
-            for some_letters in batched(letters, _FORGOTTEN_AT_ONCE):
+                _delete(client, KEYED_STORED[RECORDING_FILES.suffix], f"({_named(some)})")
+            for some_letters in _slices(letters):
                 listed = ", ".join(map(_literal, some_letters))
                 for table in (LETTERS_STORED, SIGHTINGS):
                     _delete(client, table, f"dead_letter_id IN ({listed})")
@@ -302,6 +305,11 @@ def _ranks(client: Client, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
         f"WHERE {asked} GROUP BY sdk_app_id, session_id",
     )
     return {SessionKey(app, session): rank for app, session, rank in rows}
+
+
+def _slices(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(items), _FORGOTTEN_AT_ONCE):
+        yield items[start : start + _FORGOTTEN_AT_ONCE]
 
 
 def _named(keys: Sequence[SessionKey]) -> str:

@@ -57,6 +57,7 @@ _FORGET: Final = (
         "AND (sdk_app_id, session_id) NOT IN (SELECT (sdk_app_id, session_id) FROM sessions)"
         for child in CHILDREN
     ),
+    f"DELETE FROM recording_files WHERE {_GONE}",  # noqa: S608 - names of our own
     "DELETE FROM dead_letters WHERE dead_letter_id IN (SELECT dead_letter_id FROM gone_letters)",
 )
 

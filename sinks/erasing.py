@@ -5,14 +5,18 @@ killed in between does it again, and no row is lost that may stay.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import batched, groupby
+from dataclasses import replace
+from itertools import groupby
 from typing import Any, Final
 
 from schemas import jsontext
 from schemas.columns import CHILDREN, SESSION_TABLES, SESSIONS, Column, ColumnType
 from schemas.models import instant_text
 from schemas.session import document_digest
+from schemas.suppression import Erasure, Suppressions, reduced_document
 from sinks.ddl import literal, names
+from sinks.discretion import is_hollow
+from sinks.intake import Intake
 from sinks.rows import STAMPED, Document, SessionKey
 from sinks.sink import QueryLimits, Reader
 
@@ -25,9 +29,24 @@ _NOT_IN_THE_DOCUMENT: Final = frozenset({STAMPED, "document_digest"})
 def stored_documents(reader: Reader, keys: Iterable[SessionKey]) -> list[Document]:
     """The documents that stand in the warehouse, as far as they do."""
     found: list[Document] = []
-    for some in batched(sorted(set(keys)), _AT_ONCE):
-        found += _stored(reader, some)
+    ordered = sorted(set(keys))
+    for start in range(0, len(ordered), _AT_ONCE):
+        found += _stored(reader, ordered[start : start + _AT_ONCE])
     return found
+
+
+def refilled(reader: Reader, intake: Intake, suppressions: Suppressions) -> Intake:
+    """The intake with what the warehouse still holds of hollow sessions, reduced, instead of nothing."""
+    if not intake.hollow:
+        return intake
+    stored = {document.key: document for document in stored_documents(reader, intake.hollow)}
+    documents = dict(intake.documents)
+    for position, document in intake.documents.items():
+        there = stored.get(document.key)
+        if there is not None and document.key in intake.hollow and not is_hollow(there):
+            body = reduced_document(there.body, Erasure.PSEUDONYMISED, suppressions.key, suppressions.said)
+            documents[position] = following(there if there.rank > document.rank else document, body)
+    return replace(intake, documents=documents)
 
 
 def following(document: Document, body: Mapping[str, Any]) -> Document:

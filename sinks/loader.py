@@ -24,6 +24,8 @@ from schemas.dead_letter import Reason
 from schemas.topics import DEAD_LETTERS, KEYED_TOPICS, RECONCILE, SESSIONS
 from sinks.backoff import delays
 from sinks.correcting import Corrected, Correction, correct
+from sinks.discretion import OPEN, Discretion
+from sinks.erasing import refilled
 from sinks.halt import HaltError
 from sinks.intake import Intake, letter_about, prepare, take_in
 from sinks.kafka_outbox import KafkaOutbox
@@ -91,6 +93,7 @@ class Loader:
         settings: LoaderSettings,
         metrics: LoaderMetrics,
         versions_of: VersionsOf | None = None,
+        discretion: Callable[[], Discretion] = lambda: OPEN,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._sink = sink
@@ -103,6 +106,7 @@ class Loader:
         self._settings = settings
         self._metrics = metrics
         self._versions_of = versions_of
+        self._discretion = discretion
         self._clock = clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="warehouse")
         self._breaker = Breaker(settings.breaker)
@@ -131,6 +135,7 @@ class Loader:
         registry: CollectorRegistry,
         topic_ids: TopicIds | None = None,
         versions_of: VersionsOf | None = None,
+        discretion: Callable[[], Discretion] = lambda: OPEN,
     ) -> Self:
         """A loader of the topics with this prefix; `kafka` holds the arguments of every aiokafka client.
 
@@ -154,6 +159,7 @@ class Loader:
             settings=settings,
             metrics=metrics,
             versions_of=versions_of,
+            discretion=discretion,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -230,7 +236,11 @@ class Loader:
 
     async def _land(self, haul: Haul, moved: dict[LogPartition, int], stop: asyncio.Event) -> None:
         """Write a haul. Taking out what cannot be loaded may take several rounds; each first publishes its letters."""
-        intake = await self._in_thread(self._taken_in(haul))
+        discretion = self._discretion()
+        intake = await self._in_thread(self._taken_in(haul, discretion))
+        if intake.hollow:
+            refill = partial(refilled, self._sink, intake, discretion.suppressions)
+            intake = await self._patiently(partial(self._in_thread, refill), stop)
         keyed = await self._in_thread(partial(keyed_rows, intake.keyed))
         published: set[int] = set()
         while True:
@@ -243,6 +253,8 @@ class Loader:
             expected = {partition: self._stored.get(partition) for partition in moved}
             batch = Batch(rows, intake.letters(), moved, expected, intake.windows, keyed)
             try:
+                if intake.erased or intake.erased_letters:
+                    await self._patiently(partial(self._in_thread, partial(self._forget, intake, rows)), stop)
                 written = await self._patiently(partial(self._write, batch), stop)
             except RowsRejectedError as exc:
                 # Not what the warehouse said: it may quote values. The letters' details do.
@@ -254,8 +266,17 @@ class Loader:
         self._stored.update(moved)
         self._ready()
         self._count(haul, rows, written)
+        if intake.erased or intake.erased_letters:
+            log.info("erased", sessions=len(intake.erased), letters=len(intake.erased_letters))
+            if self._snapshots is not None:
+                await self._publish_snapshot()  # the copy that readers have must forget, too
 
-    def _taken_in(self, haul: Haul) -> Callable[[], Intake]:
+    def _forget(self, intake: Intake, rows: SessionRows) -> None:
+        """What is left is written first, then what it replaces goes; the offsets move later, with the batch."""
+        self._sink.write(Batch(rows, (), {}, {}))
+        self._sink.forget(sorted(intake.erased), sorted(intake.erased_letters))
+
+    def _taken_in(self, haul: Haul, discretion: Discretion) -> Callable[[], Intake]:
         return partial(
             take_in,
             haul.records,
@@ -263,6 +284,7 @@ class Loader:
             windows_topic=self._windows_topic,
             keyed_topics=self._keyed_topics,
             versions_of=self._versions_of,
+            discretion=discretion,
         )
 
     async def _write(self, batch: Batch) -> Written:
@@ -274,7 +296,10 @@ class Loader:
         if not due:
             return
         now = self._clock()
-        letters = [letter_about(intake.records[at], intake.unusable[at], occurred_at=now) for at in due]
+        suppressions = self._discretion().suppressions
+        letters = [
+            suppressions.letter(letter_about(intake.records[at], intake.unusable[at], occurred_at=now)) for at in due
+        ]
         await self._patiently(partial(self._outbox.publish, letters), stop)
         published.update(due)
         self._counts.dead_lettered += len(due)
@@ -311,7 +336,9 @@ class Loader:
 
     async def correct(self, corrections: Sequence[Correction]) -> Corrected:
         """Lay sessions down again beside the batches; raise SinkUnavailableError. Call it from the loader's loop."""
-        corrected = await self._in_thread(partial(correct, self._sink, corrections, self._versions_of))
+        corrected = await self._in_thread(
+            partial(correct, self._sink, corrections, self._versions_of, self._discretion())
+        )
         if corrected.applied:
             self._note_write()
         return corrected

@@ -6,11 +6,13 @@ that moment may have to ask again. A process that is killed in between leaves bo
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from schemas.topics import RECORDING_FILES
 from sinks.parquet_files import LETTERS_FOLDER, numbered_files, publish_file, session_files
 from sinks.rows import SessionKey
 from sinks.sink import PSEUDONYMISED
@@ -24,6 +26,8 @@ def forget(root: Path, sessions: Sequence[SessionKey], letters: Sequence[str]) -
     for file in session_files(root):
         if (gone := by_app.get(file.group)) is not None:
             _rewrite_sessions(file.path, gone)
+    for file in numbered_files(root / RECORDING_FILES.suffix):
+        _rewrite_files(file.path, sessions)
     if letters:
         for file in numbered_files(root / LETTERS_FOLDER):
             _rewrite_letters(file.path, set(letters))
@@ -46,13 +50,23 @@ def _rewrite_sessions(path: Path, gone: set[str]) -> None:
     path.unlink(missing_ok=True)
 
 
+def _rewrite_files(path: Path, gone: Sequence[SessionKey]) -> None:
+    files = pq.read_table(path, **_PLAIN)
+    keys = set(gone)
+    pairs = zip(files["sdk_app_id"].to_pylist(), files["session_id"].to_pylist(), strict=True)
+    _rewrite_in_place(path, files, pa.array([SessionKey(*pair) in keys for pair in pairs], pa.bool_()))
+
+
 def _rewrite_letters(path: Path, gone: set[str]) -> None:
     letters = pq.read_table(path, **_PLAIN)
-    is_gone = pc.is_in(letters["dead_letter_id"], value_set=pa.array(sorted(gone), pa.string()))
+    _rewrite_in_place(path, letters, pc.is_in(letters["dead_letter_id"], value_set=pa.array(sorted(gone), pa.string())))
+
+
+def _rewrite_in_place(path: Path, rows: pa.Table, is_gone: Any) -> None:
     if not pc.any(is_gone).as_py():
         return
-    # Under its own name, and with what it tells of its commit: a file of letters may be the latest commit.
-    left = letters.filter(pc.invert(is_gone)).replace_schema_metadata(letters.schema.metadata)
+    # Under its own name, and with what it tells of its commit: such a file may be the latest commit.
+    left = rows.filter(pc.invert(is_gone)).replace_schema_metadata(rows.schema.metadata)
     publish_file(
         path.parent,
         path.stem,

@@ -114,6 +114,7 @@ class PostgresSink:
                 connection.execute(_FORGET_SESSIONS, [*gone, PSEUDONYMISED])
                 for child in CHILDREN:
                     connection.execute(_forget_children(child), gone)
+                connection.execute(_FORGET_FILES, gone)
                 connection.execute(b"DELETE FROM dead_letters WHERE dead_letter_id = ANY(%s)", [list(letters)])
             for table in (*SESSION_TABLES, DEAD_LETTERS):
                 connection.execute(f"VACUUM {table.name}".encode())
@@ -307,6 +308,9 @@ _GONE: Final = "(sdk_app_id, session_id) IN (SELECT * FROM unnest(%s::bigint[], 
 _FORGET_SESSIONS: Final = (
     f"DELETE FROM sessions WHERE {_GONE} AND erasure IS DISTINCT FROM %s".encode()  # noqa: S608 - names of our own
 )
+
+
+_FORGET_FILES: Final = f"DELETE FROM recording_files WHERE {_GONE}".encode()  # noqa: S608 - names of our own
 
 
 def _forget_children(child: Table) -> bytes:

@@ -19,9 +19,9 @@ from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import MisconfiguredError, Settings
 from callweave.stall import StallWatch, watch_worker
 from callweave.suppression_list import SuppressionList
-from schemas.suppression import Suppressions
 from callweave.tracing import tracing_of
 from schemas.metrics import Role
+from schemas.suppression import Suppressions
 from streams import metrics
 from streams.engine.halt import ExitStatus, halt
 from streams.engine.state_dir import StateDirectory, StateHeldError
