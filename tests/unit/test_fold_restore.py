@@ -72,6 +72,13 @@ def test_what_holds_no_state_is_no_session_record(value: bytes) -> None:
         restore(None, value)
 
 
+def test_a_state_that_stands_in_the_document_is_not_the_records() -> None:
+    stored = fold(KEY, None, [an_event()]).stored
+    assert stored is not None
+    with pytest.raises(NotASessionRecordError):
+        restore(None, b'{"session":{"a":1,"state":%b,"version":"1"}}' % stored)
+
+
 def test_a_record_over_the_bounds_is_united_and_bounded_and_does_not_just_win() -> None:
     mine = fold(KEY, None, [an_event()])
     assert mine.stored is not None
