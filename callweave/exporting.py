@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
 from hashlib import sha256
 from os import fsync, getpid
 from pathlib import Path
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from callweave import __version__
+from callweave.export_format import Format
 from callweave.reading import json_cell
 from callweave.runtime import Runtime
 from callweave.settings import Settings
@@ -67,13 +67,6 @@ _CSV_OPTIONS: Final = csv.WriteOptions(quoting_style="needed", quoting_header="n
 
 Progress = Callable[[str, int, int], None]
 Rows = list[tuple[Any, ...]]
-
-
-class Format(StrEnum):
-    """What the files are."""
-
-    PARQUET = "parquet"
-    CSV = "csv"
 
 
 @dataclass(frozen=True, slots=True)

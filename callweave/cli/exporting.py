@@ -17,7 +17,7 @@ from callweave.cli.common import (
     settings_of,
 )
 from callweave.cli.progress import shown_progress
-from callweave.exporting import Format
+from callweave.export_format import Format
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

@@ -6,7 +6,7 @@ import typer
 
 from callweave.cli.common import WRONG, ConfigOption, DataOption, JsonOption, print_json, print_table, say, settings_of
 from callweave.cli.progress import shown_progress
-from callweave.rebuild.states import Origin
+from callweave.rebuild.origin import Origin
 
 if TYPE_CHECKING:
     from callweave.rebuild.run import Rebuilt

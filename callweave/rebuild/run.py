@@ -24,8 +24,9 @@ from callweave.rebuild.comparing import (
     rows_wanted,
     uncovered,
 )
+from callweave.rebuild.origin import Origin
 from callweave.rebuild.places import Place, opened_place
-from callweave.rebuild.states import Origin, Progress, Read, States, fold_log, states_in
+from callweave.rebuild.states import Progress, Read, States, fold_log, states_in
 from callweave.settings import Settings
 from schemas.columns import SESSION_TABLES, SESSION_VERSIONS, SESSIONS, Table
 from schemas.events import session_key

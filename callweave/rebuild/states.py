@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import rocksdict
 from aiokafka import ConsumerRecord
 
 from callweave.kafka import admin_client, end_offsets, partitions_of, plain_consumer
+from callweave.rebuild.origin import Origin
 from callweave.settings import MisconfiguredError, Settings
 from schemas.events import NormalizedEvent, NotAnEventError, decode_event
 from schemas.suppression import Suppressions
@@ -29,15 +29,6 @@ Progress = Callable[[str, int, int], None]
 """Hears what is being done, how much of it is done, of how much."""
 
 _RECORDS_AT_ONCE = 2_000
-
-
-class Origin(StrEnum):
-    """What the sessions are folded from."""
-
-    SESSIONS = "sessions"
-    """The states in the sessions topic: of every session that is not retired."""
-    RAW = "raw"
-    """The event topics: of every report that they still hold (30 days, unless set otherwise)."""
 
 
 @dataclass(slots=True)

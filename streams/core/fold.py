@@ -98,7 +98,8 @@ def restore(stored: bytes | None, value: bytes, suppressions: Suppressions = NOB
             raise NotASessionRecordError("a session record without a report")
         return Restored(jsontext.encode(theirs_json), says_more=False, born_ms=theirs.last_ms)
     mine = _stored_state(stored)
-    if is_within_bounds(theirs) and mine.reports.items() <= theirs.reports.items():
+    is_settled = is_within_bounds(theirs) and erased(theirs, suppressions) is theirs
+    if is_settled and mine.reports.items() <= theirs.reports.items():
         return Restored(jsontext.encode(theirs_json), says_more=False)  # as `unite` would find, report by report
     united = erased(unite(mine, theirs), suppressions)
     return Restored(jsontext.encode(state_to_json(united)), says_more=united != theirs)

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from callweave import exporting
-from callweave.exporting import Exported, Format, Wish, day_bounds, export_days, guarded
+from callweave.export_format import Format
+from callweave.exporting import Exported, Wish, day_bounds, export_days, guarded
 from callweave.settings import Settings, WarehouseSettings
 from schemas.columns import LEGS, SESSIONS, TABLES
 from sinks.sink import QueryLimits, QueryResult, SinkUnavailableError

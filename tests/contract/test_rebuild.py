@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from callweave.rebuild.comparing import Finding
+from callweave.rebuild.origin import Origin
 from callweave.rebuild.places import patiently
 from callweave.rebuild.run import Rebuilt, rebuild
-from callweave.rebuild.states import Origin
 from callweave.settings import KafkaSettings, Settings, WarehouseSettings, WorkerSettings
 from schemas.columns import SESSION_TABLES, SESSION_VERSIONS
 from schemas.events import NormalizedEvent

@@ -8,7 +8,7 @@ import pytest
 from schemas import jsontext
 from schemas.canonical import canonical, digest
 from schemas.events import WIRE_MODELS, EventKind, NormalizedEvent, Source
-from streams.core.absorb import unite
+from streams.core.absorb import absorb, unite
 from streams.core.fold import NotASessionRecordError, fold, restore
 from streams.core.state import EMPTY, REPORTS_MAX, SessionState, state_from_json, state_to_json
 from tests.support.events import APP, KEY, SESSION
@@ -70,6 +70,27 @@ def test_a_record_that_another_hand_wrote_is_read_whole() -> None:
 def test_what_holds_no_state_is_no_session_record(value: bytes) -> None:
     with pytest.raises(NotASessionRecordError):
         restore(None, value)
+
+
+def test_a_state_that_stands_in_the_document_is_not_the_records() -> None:
+    stored = fold(KEY, None, [an_event()]).stored
+    assert stored is not None
+    with pytest.raises(NotASessionRecordError):
+        restore(None, b'{"session":{"a":1,"state":%b,"version":"1"}}' % stored)
+
+
+def test_a_record_that_is_erased_in_part_is_erased_when_it_takes_the_place_of_what_is_stored() -> None:
+    erasing = an_event(9, CallweaveErased="removed")
+    mine = fold(KEY, None, [an_event()])
+    assert mine.stored is not None
+    held = state_from_json(jsontext.decode(mine.stored))
+    mixed = absorb(held, erasing).state  # as a worker that knows nothing of erasing would have left it
+    record = b'{"schema_version":1,"session":{},"state":%b,"version":"1"}' % jsontext.encode(state_to_json(mixed))
+
+    restored = restore(mine.stored, record)
+
+    assert b"report 0" not in restored.stored
+    assert restored.says_more
 
 
 def test_a_record_over_the_bounds_is_united_and_bounded_and_does_not_just_win() -> None:
