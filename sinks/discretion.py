@@ -48,4 +48,3 @@ def is_hollow(document: Document) -> bool:
     """Whether a pseudonymised document says nothing of its call: the log did not hold it any more."""
     body = document.body
     return not body.get("has_cdr") and not body.get("recordings") and not body.get("voicemails")
-
