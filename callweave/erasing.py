@@ -139,7 +139,7 @@ def erase(
     receipt.forgotten_at = asyncio.run(_forgotten_at(settings, requested_at))
     if dry_run:
         return receipt
-    asyncio.run(_order(settings, key, keys, letters, request.erasure, requested_at, progress))
+    asyncio.run(_order(settings, key, keys, letters, request.erasure, requested_at, progress=progress))
     pending = asyncio.run(wait_idle(settings, wait_seconds))
     receipt.pending = None if pending is None else str(pending)
     with open_questions(settings) as questions:
@@ -231,6 +231,7 @@ async def _order(  # noqa: PLR0913 - what an order says
     letters: Iterable[str],
     erasure: Erasure,
     at: datetime,
+    *,
     progress: Progress,
 ) -> None:
     """Tell the fold of each session and the loader of each letter; and list the sessions, whose parts may come late."""

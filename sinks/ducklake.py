@@ -4,7 +4,9 @@ The rule: as in every warehouse that DuckDB writes (`sinks.duckdb_tables`), and 
 rows, because none of its times is certain to stay as it is.
 """
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from typing import Any, ClassVar, Final
 from uuid import uuid4
@@ -40,6 +42,7 @@ _SCRUB: Final = (
 )
 """After erasing, nobody travels back: the files and snapshots that held the rows go at once."""
 _WRITER_KEY: Final = "writer"
+_CATALOGUE_SECONDS: Final = 30.0
 _SMALL_TABLES: Final = (META, OFFSETS)
 
 
@@ -93,6 +96,13 @@ class DuckLakeSink(DuckDbTables):
     def _scrub_disk(self) -> None:
         for statement in _SCRUB:
             self._tidied(statement)
+        if self._address.kind == "sqlite":
+            # Deleted rows, and the smallest and largest values of deleted files, stay in the catalogue's free pages.
+            with closing(sqlite3.connect(self._address.catalogue, timeout=_CATALOGUE_SECONDS)) as catalogue:
+                try:
+                    catalogue.execute("VACUUM")
+                except sqlite3.OperationalError as exc:
+                    raise SinkUnavailableError(f"{self.name}: the catalogue is busy ({exc})") from exc
 
     def _tidied(self, statement: str) -> list[Any]:
         with self._in_our_words():

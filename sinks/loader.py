@@ -167,6 +167,7 @@ class Loader:
         try:
             await self._patiently(partial(self._in_thread, self._sink.open), stop)
             await self._reopen(stop)
+            self._discretion()  # halts where this warehouse must not be written as this process is set up
             while not stop.is_set():
                 await self._turn(stop)
         except _StoppedError:
