@@ -41,6 +41,9 @@ _SCRUB: Final = (
     f"CALL ducklake_cleanup_old_files('{LAKE}', cleanup_all => true)",
 )
 """After erasing, nobody travels back: the files and snapshots that held the rows go at once."""
+_UNLEARN: Final = (
+    f"UPDATE __ducklake_metadata_{LAKE}.ducklake_table_column_stats SET min_value = NULL, max_value = NULL"  # noqa: S608
+)
 _WRITER_KEY: Final = "writer"
 _CATALOGUE_SECONDS: Final = 30.0
 _SMALL_TABLES: Final = (META, OFFSETS)
@@ -96,6 +99,9 @@ class DuckLakeSink(DuckDbTables):
     def _scrub_disk(self) -> None:
         for statement in _SCRUB:
             self._tidied(statement)
+        # What DuckLake says of a whole table is never narrowed: it keeps the extremes of what is long gone.
+        with self._in_our_words():
+            self._connected().execute(_UNLEARN)
         if self._address.kind == "sqlite":
             # Deleted rows, and the smallest and largest values of deleted files, stay in the catalogue's free pages.
             with closing(sqlite3.connect(self._address.catalogue, timeout=_CATALOGUE_SECONDS)) as catalogue:
