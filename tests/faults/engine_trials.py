@@ -37,6 +37,8 @@ RESULTS = ROOT / "docs" / "engine-trials.jsonl"
 PAGE = ROOT / "docs" / "engine-trials.md"
 TABLE_BEGINS, TABLE_ENDS = "<!-- made by `make chaos-engine` -->\n", "<!-- end -->\n"
 LIBRARIES = ("faust-streaming", "aiokafka", "rocksdict")
+STANDBY = {"callweave": 0, "stock": 1}
+"""Standby replicas of tables, where nothing else is asked for: Faust's default is 1."""
 RESTARTS = broker_restart.__name__
 EXEC_EACH = 10
 """One trial of so many starts new processes instead of forking."""
@@ -313,13 +315,15 @@ def main() -> int:
     parser.add_argument("--store", choices=["rocksdb", "memory", "both"], default="both")
     parser.add_argument("--jobs", type=int, default=4, help="trials side by side, and as many in a group; 1: alone")
     parser.add_argument("--exec", action="store_true", help="start each worker as a new process; fork none")
-    parser.add_argument("--standby", type=int, default=0, help="Faust's table_standby_replicas")
+    parser.add_argument("--standby", type=int, help="table_standby_replicas (default: callweave 0, stock Faust 1)")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--stop-at", metavar="HH:MM", help="begin no trial after this time of day")
     parser.add_argument(
         "--summary", action="store_true", help=f"write the table into {PAGE.relative_to(ROOT)}, and end"
     )
     arguments = parser.parse_args()
+    if arguments.standby is None:
+        arguments.standby = STANDBY[arguments.worker]
     if arguments.summary:
         write_summary(arguments.results, PAGE)
         return 0

@@ -226,7 +226,7 @@ class Trial:
         data.mkdir(parents=True, exist_ok=True)
         servers = self.broker.bootstrap_servers
         environment = Program(data, servers, self.prefix, {"WORKER__STORE": self.store}).environment
-        stock = [servers, self.prefix, str(data), self.store]
+        stock = [servers, self.prefix, str(data), self.store, str(self.standby)]
         log = data / "log"
         self._log_starts[number] = log.stat().st_size if log.exists() else 0
         if self.forks is not None:
