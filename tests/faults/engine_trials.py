@@ -23,11 +23,12 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from callweave.broker.local import VERSION
 from tests.faults.audit import audit, keep_evidence, until_compacted
 from tests.faults.fork_server import ForkServer
 from tests.faults.trial import FAULTS, NoProgressError, Restart, Trial, TrialBroker, broker_restart
@@ -204,105 +205,116 @@ class UncleanError(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """Trials that are still to be run: what to do, and how."""
+    """Which trials there shall be, counting those that `results` has of the same code, and how they are run."""
 
-    arguments: argparse.Namespace
-    base: Path
-    forks: ForkServer
+    results: Path
+    seeds: range
+    worker: str = "callweave"
+    store: str = "both"
+    """rocksdb, memory, or both: then each trial of a fault is on one of them."""
+    standby: int = 0
+    faults: tuple[str, ...] = tuple(FAULTS)
+    sessions: int = 2000
+    jobs: int = 4
+    exec_each: int = EXEC_EACH
+    stop_at: str | None = None
+    goes_on: bool = False
+    """Also after a trial that is not clean."""
 
-    def singles(self) -> Iterator[tuple[str, int, str]]:
-        """Fault, seed and store of what runs on the shared broker, round by round."""
-        return ((fault, seed, store) for fault, seed, store in self._missing() if fault != RESTARTS)
-
-    def groups(self) -> Iterator[list[tuple[str, int, str]]]:
-        """Those that meet a restart, in groups."""
-        missing = [entry for entry in self._missing() if entry[0] == RESTARTS]
-        size = max(1, self.arguments.jobs)
-        return (missing[start : start + size] for start in range(0, len(missing), size))
-
-    def trial(self, fault: str, seed: int, store: str, broker: TrialBroker, restart: Restart | None = None) -> Trial:
-        """One of them."""
-        arguments = self.arguments
-        return Trial(
-            fault=fault,
-            seed=seed,
-            worker=arguments.worker,
-            store=store,
-            broker=broker,
-            folder=self.base / f"{fault}-{seed}-{store}",
-            sessions=arguments.sessions,
-            forks=None if arguments.exec or seed % EXEC_EACH == 0 else self.forks,
-            restart=restart,
-            standby=arguments.standby,
-        )
-
-    def _missing(self) -> Iterator[tuple[str, int, str]]:
-        arguments = self.arguments
-        code = code_of(arguments.worker)
+    def missing(self) -> Iterator[tuple[str, int, str]]:
+        """Fault, seed and store of what has to be run, round by round."""
+        code = code_of(self.worker)
         done = {
             (outcome.fault, outcome.seed, outcome.store)
-            for outcome in read_results(arguments.results)
-            if (outcome.code, outcome.worker, outcome.standby) == (code, arguments.worker, arguments.standby)
+            for outcome in read_results(self.results)
+            if (outcome.code, outcome.worker, outcome.standby) == (code, self.worker, self.standby)
         }
-        for seed in range(arguments.seed, arguments.seed + arguments.trials):
-            for fault in arguments.fault or FAULTS:
-                store = arguments.store
+        for seed in self.seeds:
+            for fault in self.faults:
+                store = self.store
                 if store == "both":
                     store = "memory" if seed % 5 in MEMORY_OF_FIVE else "rocksdb"
                 if (fault, seed, store) not in done:
                     yield fault, seed, store
 
+    @property
+    def beside(self) -> int:
+        """How many trials may run at the same time as one."""
+        return 0 if self.jobs == 1 else 2 * self.jobs - 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no trial may begin any more."""
+        return self.stop_at is not None and time.strftime("%H:%M") >= self.stop_at
+
 
 class Campaign:
-    """Runs a plan in lanes, and writes down each trial as it ends."""
+    """Runs a plan, and writes down each trial as it ends."""
 
-    def __init__(self, plan: Plan, broker: TrialBroker, restarted: TrialBroker) -> None:
+    def __init__(self, plan: Plan, base: Path, version: str = VERSION) -> None:
         self._plan = plan
-        self._broker = broker
-        self._restarted = restarted
-        self._singles = plan.singles()
+        self._base = base
+        missing = list(plan.missing())
+        self._singles = iter([entry for entry in missing if entry[0] != RESTARTS])
+        self._restarts = [entry for entry in missing if entry[0] == RESTARTS]
+        self._broker = TrialBroker(base / "kafka", version=version, heap_mb=512)
+        self._restarted = TrialBroker(base / "kafka-restarted", version=version, heap_mb=512)
         self.count = 0
 
-    async def run(self) -> None:
+    def run(self) -> None:
         """Until nothing is left, or time is up. Raises UncleanError at the first trial of ours that is not clean."""
-        jobs = self._plan.arguments.jobs
-        async with asyncio.TaskGroup() as lanes:
-            for _ in range(jobs):
-                lanes.create_task(self._lane())
-            if jobs > 1:
-                lanes.create_task(self._restarts())
-        if jobs == 1:
-            await self._restarts()
+        with self._broker, self._restarted, ForkServer() as self._forks:
+            asyncio.run(self._run())
+
+    async def _run(self) -> None:
+        jobs = self._plan.jobs
+        try:
+            async with asyncio.TaskGroup() as lanes:
+                for _ in range(jobs):
+                    lanes.create_task(self._lane())
+                if jobs > 1:
+                    lanes.create_task(self._meet_restarts())
+            if jobs == 1:
+                await self._meet_restarts()
+        except* UncleanError as unclean:
+            raise unclean.exceptions[0] from None
 
     async def _lane(self) -> None:
         for entry in self._singles:
-            if self._is_over():
+            if self._plan.is_over:
                 return
-            await self._one(self._plan.trial(*entry, self._broker))
+            await self._one(entry, self._broker, None)
 
-    async def _restarts(self) -> None:
-        for group in self._plan.groups():
-            if self._is_over():
+    async def _meet_restarts(self) -> None:
+        for group in _batched(self._restarts, self._plan.jobs):
+            if self._plan.is_over:
                 return
             restart = Restart(self._restarted)
-            async with asyncio.TaskGroup() as together:
-                for entry in group:
-                    together.create_task(self._one(self._plan.trial(*entry, self._restarted, restart)))
+            await asyncio.gather(*[self._one(entry, self._restarted, restart) for entry in group])
 
-    async def _one(self, trial: Trial) -> None:
-        arguments = self._plan.arguments
-        outcome = await run_trial(trial, beside=0 if arguments.jobs == 1 else 2 * arguments.jobs - 1)
+    async def _one(self, entry: tuple[str, int, str], broker: TrialBroker, restart: Restart | None) -> None:
+        plan = self._plan
+        fault, seed, store = entry
+        trial = Trial(
+            fault=fault,
+            seed=seed,
+            worker=plan.worker,
+            store=store,
+            broker=broker,
+            folder=self._base / f"{fault}-{seed}-{store}",
+            sessions=plan.sessions,
+            forks=None if seed % plan.exec_each == 0 else self._forks,
+            restart=restart,
+            standby=plan.standby,
+        )
+        outcome = await run_trial(trial, beside=plan.beside)
         line = json.dumps(asdict(outcome))
         print(line, flush=True)
-        with arguments.results.open("a") as results:
+        with plan.results.open("a") as results:
             results.write(line + "\n")
         self.count += 1
-        if not outcome.is_clean and arguments.worker != "stock":
-            raise UncleanError(f"{outcome.fault} {outcome.seed}")
-
-    def _is_over(self) -> bool:
-        stop_at = self._plan.arguments.stop_at
-        return stop_at is not None and time.strftime("%H:%M") >= stop_at
+        if not outcome.is_clean and not plan.goes_on:
+            raise UncleanError(line)
 
 
 def main() -> int:
@@ -314,7 +326,9 @@ def main() -> int:
     parser.add_argument("--worker", choices=["callweave", "stock"], default="callweave")
     parser.add_argument("--store", choices=["rocksdb", "memory", "both"], default="both")
     parser.add_argument("--jobs", type=int, default=4, help="trials side by side, and as many in a group; 1: alone")
-    parser.add_argument("--exec", action="store_true", help="start each worker as a new process; fork none")
+    parser.add_argument(
+        "--exec", action="store_true", help=f"start each worker as a new process, not only in each {EXEC_EACH}th trial"
+    )
     parser.add_argument("--standby", type=int, help="table_standby_replicas (default: callweave 0, stock Faust 1)")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--stop-at", metavar="HH:MM", help="begin no trial after this time of day")
@@ -322,31 +336,39 @@ def main() -> int:
         "--summary", action="store_true", help=f"write the table into {PAGE.relative_to(ROOT)}, and end"
     )
     arguments = parser.parse_args()
-    if arguments.standby is None:
-        arguments.standby = STANDBY[arguments.worker]
     if arguments.summary:
         write_summary(arguments.results, PAGE)
         return 0
     os.environ.pop("CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS", None)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the observer's own, while a broker is away
+    plan = Plan(
+        results=arguments.results,
+        seeds=range(arguments.seed, arguments.seed + arguments.trials),
+        worker=arguments.worker,
+        store=arguments.store,
+        standby=STANDBY[arguments.worker] if arguments.standby is None else arguments.standby,
+        faults=tuple(arguments.fault or FAULTS),
+        sessions=arguments.sessions,
+        jobs=arguments.jobs,
+        exec_each=1 if arguments.exec else EXEC_EACH,
+        stop_at=arguments.stop_at,
+        goes_on=arguments.worker == "stock",
+    )
     base = Path(tempfile.mkdtemp(prefix="callweave-chaos-"))
-    with (
-        TrialBroker(base / "kafka", heap_mb=512) as broker,
-        TrialBroker(base / "kafka-restarted", heap_mb=512) as restarted,
-        ForkServer() as forks,
-    ):
-        campaign = Campaign(Plan(arguments, base, forks), broker, restarted)
-        try:
-            asyncio.run(campaign.run())
-        except BaseExceptionGroup as group:
-            unclean = group.subgroup(UncleanError)
-            if unclean is None:
-                raise
-            print(f"stopped after {unclean.exceptions}: everything is kept in {base}", file=sys.stderr)
-            return 1
-    print(f"{campaign.count} trials of {code_of(arguments.worker)}; run again to go on")
+    campaign = Campaign(plan, base)
+    try:
+        campaign.run()
+    except UncleanError:
+        print(f"stopped: everything is kept in {base}", file=sys.stderr)
+        return 1
+    print(f"{campaign.count} trials of {code_of(plan.worker)}, {len(list(plan.missing()))} to go")
     shutil.rmtree(base, ignore_errors=True)
     return 0
+
+
+def _batched(entries: Sequence[tuple[str, int, str]], size: int) -> Iterator[Sequence[tuple[str, int, str]]]:
+    """Groups of so many, the last of what is left."""
+    return (entries[start : start + size] for start in range(0, len(entries), size))
 
 
 if __name__ == "__main__":
