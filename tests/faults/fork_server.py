@@ -35,6 +35,7 @@ THREADLESS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_t
 IMPORTED = (
     "callweave.cli.app",
     "callweave.roles.worker",
+    "tests.faults.standby_worker",
     "tests.faults.stock_worker",
     "aiokafka.admin",
     "faust.stores.memory",

@@ -48,7 +48,8 @@ SESSIONS_IN_STOCK = 4
 LOOK_SECONDS = 0.1
 """How often the group's commits are looked at."""
 STILL_SECONDS_MAX = 90.0
-CLI = "callweave.cli.app"
+COMMAND_LINE, STOCK, WITH_STANDBYS = "callweave.cli.app", "tests.faults.stock_worker", "tests.faults.standby_worker"
+"""Modules whose `main` is a worker."""
 PAUSE_LONGER_THAN_THE_SESSION = 12.0
 PAUSE_SHORTER_THAN_THE_SESSION = 5.0
 SENDS_FAIL_SECONDS = 2.0
@@ -226,21 +227,21 @@ class Trial:
         data.mkdir(parents=True, exist_ok=True)
         servers = self.broker.bootstrap_servers
         environment = Program(data, servers, self.prefix, {"WORKER__STORE": self.store}).environment
-        stock = [servers, self.prefix, str(data), self.store, str(self.standby)]
         log = data / "log"
         self._log_starts[number] = log.stat().st_size if log.exists() else 0
+        if self.worker == "stock":
+            module, arguments = STOCK, [servers, self.prefix, str(data), self.store, str(self.standby)]
+        elif self.standby:
+            module, arguments = WITH_STANDBYS, [str(self.standby)]
+        else:
+            module, arguments = COMMAND_LINE, ["worker"]
         if self.forks is not None:
-            module, arguments = ("tests.faults.stock_worker", stock) if self.worker == "stock" else (CLI, ["worker"])
             self.workers[number] = self.forks.start(Order(module, "main", arguments, environment, str(log)))
             return
-        command = [sys.executable, "-m", "tests.faults.stock_worker", *stock]
+        program = COMMAND if module == COMMAND_LINE else [sys.executable, "-m", module]
         with log.open("ab") as out:
             self.workers[number] = subprocess.Popen(
-                command if self.worker == "stock" else [*COMMAND, "worker"],
-                env=environment,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
+                [*program, *arguments], env=environment, stdout=out, stderr=out, start_new_session=True
             )
 
     def send(self, number: int, signum: signal.Signals) -> None:
