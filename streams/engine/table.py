@@ -57,8 +57,8 @@ class SessionTable(Table[bytes, bytes]):
     `flush()` waits without raising. Here records go out as ready-made batches to their explicit partition and are
     awaited. Row 10: `faust/stores/*.py` `apply_changelog_batch` takes the last record of each key, so a stale record
     may replace better state; here it absorbs, and what the union knows beyond the last record is published again
-    before the worker is ready. Row 11: an acknowledged offset other than the one after the last known means that somebody else
-    wrote to our partition.
+    before the worker is ready. Row 11: an acknowledged offset other than the one after the last known means that
+    somebody else wrote to our partition.
     """
 
     def __init__(

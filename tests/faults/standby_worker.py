@@ -1,7 +1,7 @@
 """`callweave worker` with Faust's standby replicas, which it runs without: for the trials that ADR 0038 reports.
 
-What a table of ours would need for them stands here and nowhere else: records of standby partitions are absorbed as those
-of active ones are, and where they stand is noted.
+What the engine would need for them stands here and nowhere else: records of standby partitions are absorbed as those of
+active ones are, and their offsets are noted.
 
     python -m tests.faults.standby_worker REPLICAS
 """
