@@ -77,7 +77,7 @@ class Outcome:
     beside: int = 0
     """How many other trials might run at the same time."""
     standby: int = 0
-    """Faust's `table_standby_replicas`."""
+    """Faust's `table_standby_replicas`; the first lines do not say it."""
 
     @property
     def is_clean(self) -> bool:
@@ -149,21 +149,25 @@ def read_results(path: Path) -> list[Outcome]:
     """Every trial so far."""
     if not path.exists():
         return []
-    return [Outcome(**json.loads(line)) for line in path.read_text().splitlines()]
+    lines = map(json.loads, path.read_text().splitlines())
+    return [Outcome(**{"standby": STANDBY[line["worker"]], **line}) for line in lines]
 
 
 def summary(outcomes: list[Outcome]) -> str:
-    """The table: for each worker and store the newest code, and a line for what older code was tried."""
-    groups: dict[tuple[str, str], dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
+    """The table: for each contestant the newest code, and a line for what older code was tried."""
+    groups: dict[tuple[str, str, int], dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
     for outcome in outcomes:
-        groups[outcome.worker, outcome.store][outcome.code].append(outcome)
+        groups[outcome.worker, outcome.store, outcome.standby][outcome.code].append(outcome)
     parts: list[str] = []
-    for (worker, store), by_code in sorted(groups.items()):
+    for (worker, store, standby), by_code in sorted(groups.items()):
         today = code_of(worker)
         shown = today if today in by_code else list(by_code)[-1]
         note = "the code of today" if shown == today else "older code: run the trials again"
-        parts.append(f"\n### {worker}, {store}: `{shown}` ({note})\n")
+        replicas = "" if standby == STANDBY[worker] else f", standby replicas: {standby}"
+        forked = sum(outcome.started == "fork" for outcome in by_code[shown])
+        parts.append(f"\n### {worker}, {store}{replicas}: `{shown}` ({note})\n")
         parts += _rows(by_code[shown])
+        parts.append(f"\n{len(by_code[shown])} trials, {forked} of them with workers that were forked.")
         for code, older in by_code.items():
             if code != shown:
                 bad = sum(not outcome.is_clean for outcome in older)
@@ -173,20 +177,22 @@ def summary(outcomes: list[Outcome]) -> str:
 
 def _rows(outcomes: list[Outcome]) -> list[str]:
     columns = ("fault", "trials", "trials that lost", "lost reports", "stale", "restored wrong", "hung")
-    columns += ("resumed after (median, max)", "longest stall")
+    columns += ("resumed after (median, max)", "longest stall", "longest stall of a trial alone")
     rows = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     for fault in FAULTS:
         theirs = [outcome for outcome in outcomes if outcome.fault == fault]
         if not theirs:
             continue
         resumed = sorted(outcome.resumed_s for outcome in theirs)
+        alone = [outcome.stall_s for outcome in theirs if not outcome.beside]
         rows.append(
             f"| {fault} | {len(theirs)} | {sum(outcome.lost > 0 for outcome in theirs)} "
             f"| {sum(outcome.lost for outcome in theirs)} | {sum(outcome.stale for outcome in theirs)} "
             f"| {sum(outcome.restored_wrong for outcome in theirs)} "
             f"| {sum(outcome.hung is not None for outcome in theirs)} "
             f"| {resumed[len(resumed) // 2]:.1f} s, {resumed[-1]:.1f} s "
-            f"| {max(outcome.stall_s for outcome in theirs):.1f} s |"
+            f"| {max(outcome.stall_s for outcome in theirs):.1f} s "
+            f"| {f'{max(alone):.1f} s ({len(alone)})' if alone else ''} |"
         )
     return rows
 
