@@ -152,7 +152,7 @@ class KeepsPaused(driver.Consumer):
 
 
 class AcksOwnGeneration(driver.Consumer):
-    """Row 6: `faust/streams.py` `_py_aiter` acks events of an old generation that it skips, and so moves the commit.
+    """Row 6: `faust/streams.py` acks events of an old generation that it skips, and so moves the commit.
 
     Such a record will be read again, so its ack must not count.
     """
