@@ -228,7 +228,8 @@ class Trial:
         servers = self.broker.bootstrap_servers
         environment = Program(data, servers, self.prefix, {"WORKER__STORE": self.store}).environment
         log = data / "log"
-        self._log_starts[number] = log.stat().st_size if log.exists() else 0
+        log.touch()
+        self._log_starts[number] = log.stat().st_size
         if self.worker == "stock":
             module, arguments = STOCK, [servers, self.prefix, str(data), self.store, str(self.standby)]
         elif self.standby:
