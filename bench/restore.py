@@ -1,6 +1,7 @@
 """`make bench-restore`: documents restored a second, cold: in bulk, and Faust's own way; and seconds until ready, warm.
 
-Also by the worker's own processor time, which says the same on a machine that others use. After every start the stores are compared with what was published, session by session; any difference ends the run.
+Also by the worker's own processor time, which says the same on a machine that others use. After every start the stores
+are compared with what was published, session by session; any difference ends the run.
 
 python -m bench.restore [--sessions N] [--rounds N]
 """
