@@ -45,6 +45,8 @@ WAITING_SHARE = 0.75
 EARLY_SHARE = 0.5
 SESSIONS_IN_STOCK = 4
 """Made once for all trials of a process: so many times what one trial takes, so that no two trials have the same."""
+STARTED_APART_SECONDS_MAX = 3.0
+AWAY_SECONDS_MAX = 3.0
 LOOK_SECONDS = 0.1
 """How often the group's commits are looked at."""
 STILL_SECONDS_MAX = 90.0
@@ -187,6 +189,8 @@ class Trial:
         """The share of the waiting load that is done when the fault strikes."""
         self.early = self.chance.uniform(0.0, 1.5) if self.chance.random() < EARLY_SHARE else None
         """Instead: so many seconds after both are ready, when most partitions have no commit yet."""
+        self.apart = self.chance.uniform(0.0, STARTED_APART_SECONDS_MAX)
+        """How long after the first worker the second starts, and so joins it at its work."""
 
     async def run(self) -> None:
         """The whole trial. Raises NoProgressError when nothing moves any more."""
@@ -200,8 +204,9 @@ class Trial:
         with self._supervised():
             watching = asyncio.create_task(self._watch())
             try:
-                for number in (1, 2):
-                    self.start(number)
+                self.start(1)
+                await asyncio.sleep(self.apart)
+                self.start(2)
                 await self._moment(len(waiting))
                 self.struck = time.monotonic()
                 await FAULTS[self.fault](self)
@@ -441,7 +446,7 @@ async def _ended(trial: Trial, number: int) -> None:
 
 
 async def _away(trial: Trial) -> None:
-    seconds = trial.chance.choice([0.0, 0.0, trial.chance.uniform(0.0, 3.0)])
+    seconds = trial.chance.choice([0.0, trial.chance.uniform(0.0, AWAY_SECONDS_MAX)])
     trial.detail = f"away {seconds:.1f} s"
     await asyncio.sleep(seconds)
 
