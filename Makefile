@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed
 # Kafka's version for the tests (3.9 or 4.1); empty is the newest that is pinned.
 KAFKA ?=
 PYTEST_ARGS ?=
+# Processes that run the tests (0: this one alone, as a debugger wants it).
+JOBS ?= 3
 # Packages that `make lock` may move to newer versions: `make lock UPGRADE="orjson ruff"`.
 UPGRADE ?=
 
@@ -24,7 +26,7 @@ JOBS ?= 4
 MINUTES ?= 3
 SEED ?=
 WAREHOUSE ?= both
-.PHONY: help demo test check bench bench-restore chaos chaos-proof chaos-engine lock golden-update contracts clean
+.PHONY: help demo test check bench bench-compare bench-restore chaos chaos-proof chaos-engine lock golden-update contracts clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,8 +34,8 @@ help: ## list the targets
 demo: $(STAMP) ## start everything, push simulated calls through it, and compare what arrived with what was sent
 	@$(BIN)/callweave demo
 
-test: $(STAMP) ## the whole suite, on a Kafka, a Postgres and a ClickHouse that it starts (KAFKA=3.9, PYTEST_ARGS="-k recording")
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(STAMP) ## the whole suite, on a Kafka, a Postgres and a ClickHouse that it starts (KAFKA=3.9, JOBS=0, PYTEST_ARGS="-k recording")
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 check: $(STAMP) ## format, lint, types and import contracts: no services, under a minute
 	@$(BIN)/ruff format --check .
@@ -43,6 +45,9 @@ check: $(STAMP) ## format, lint, types and import contracts: no services, under 
 
 bench: $(STAMP) ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench
+
+bench-compare: $(STAMP) ## did it get slower? the files as they are beside a commit, in CPU time (BASE=main ROLES=1)
+	@$(BIN)/python -m bench.compare $(or $(BASE),main) $(if $(ROLES),--roles)
 
 bench-restore: $(STAMP) ## measure restoring: cold in bulk beside Faust's own way, and warm (SESSIONS=n)
 	@$(BIN)/python -m bench.restore --sessions $(or $(SESSIONS),20000)

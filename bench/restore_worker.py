@@ -11,7 +11,8 @@ from prometheus_client import Gauge
 from callweave.logs import configure_logs
 from callweave.roles.worker import worker_role
 from callweave.settings import load_settings
-from streams.engine.bulk_restore import BulkRestore, DeliversChangelogDirectly
+from streams.engine.bulk_restore import BulkRestore
+from streams.engine.delivery import DeliversInSlices
 from streams.engine.table import SessionTable
 
 RESTORING_SECONDS = Gauge("bench_restoring_seconds", "From the start of restoring to its last absorbed record.")
@@ -25,7 +26,7 @@ def main() -> int:
     if sys.argv[1:] == ["stock"]:
         BulkRestore._slurp_changelogs = Recovery._slurp_changelogs  # noqa: SLF001  (the way it was)
         BulkRestore._set_recovery_started = Recovery._set_recovery_started  # noqa: SLF001  (likewise)
-        DeliversChangelogDirectly.getmany = driver.Consumer.getmany
+        DeliversInSlices.getmany = driver.Consumer.getmany
     measure()
     return worker_role(settings, supervised=False)
 

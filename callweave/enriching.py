@@ -19,7 +19,7 @@ from ingest.kafka_publisher import KafkaLogOptions
 from ingest.reconcile.account import Account
 from ingest.reconcile.client import Caller
 from ingest.reconcile.publishing import PatientPublisher
-from schemas.enrichment import NotARecordError, decode_enrichment
+from schemas.records import NotARecordError, decode_keyed
 from schemas.topics import (
     AGENT_STATUS_READS,
     AGENTS,
@@ -109,7 +109,7 @@ async def _take_all(consumer: AIOKafkaConsumer, topic: Topic, partition: TopicPa
         for records in (await consumer.getmany(timeout_ms=500)).values():
             for record in records:
                 try:
-                    knowledge.take([decode_enrichment(topic.suffix, record.key, record.value or b"")])
+                    knowledge.take([decode_keyed(topic.suffix, record.key, record.value or b"")])
                 except NotARecordError as exc:
                     # The loader writes the letter about it; here it only means that something is asked for again.
                     log.warning("enrichment_record_unusable", topic=partition.topic, problem=str(exc))

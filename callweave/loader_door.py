@@ -1,4 +1,5 @@
-"""What the loader adds to its admin port: `/status`; `/sql` and `/snapshot` for who can read the token in runtime.json.
+"""What the loader adds to its admin port: `/status`; for who can read the token in runtime.json, `/sql`, `/snapshot`,
+and `/corrections` (documents that `callweave rebuild` lays down again).
 
 One SELECT, read-only, without access to files, limited in time and rows (contract.md part 2): DuckDB's file belongs to
 this process, so everybody else asks here.
@@ -14,6 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from callweave.reading import answer_of
+from callweave.rebuild.wire import corrected_to_json, corrections_from_json
 from sinks.loader import Loader
 from sinks.sink import QueryLimits, QueryRefusedError, Reader, SinkUnavailableError
 from sinks.snapshot import SnapshotError
@@ -25,7 +27,12 @@ SECONDS_MAX = 120.0
 def loader_routes(reader: Reader, loader: Loader, token: str) -> list[web.RouteDef]:
     """The routes."""
     door = _Door(reader, loader, token)
-    return [web.get("/status", door.status), web.post("/sql", door.sql), web.post("/snapshot", door.snapshot)]
+    return [
+        web.get("/status", door.status),
+        web.post("/sql", door.sql),
+        web.post("/snapshot", door.snapshot),
+        web.post("/corrections", door.corrections),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,20 @@ class _Door:
         except SnapshotError as exc:
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE, str(exc))
         return web.json_response(asdict(published), dumps=_dumps)
+
+    async def corrections(self, request: web.Request) -> web.Response:
+        if not self._is_trusted(request):
+            return _untrusted()
+        try:
+            # Read as it comes: what one session may hold is more than aiohttp takes for a body by itself.
+            asked = corrections_from_json(json.loads(await request.content.read()))
+        except (ValueError, KeyError, TypeError):
+            return _refused(HTTPStatus.BAD_REQUEST, "expected corrections as `callweave rebuild` sends them")
+        try:
+            corrected = await self.loader.correct(asked)
+        except SinkUnavailableError as exc:
+            return _refused(HTTPStatus.SERVICE_UNAVAILABLE, str(exc))
+        return web.json_response(corrected_to_json(corrected))
 
     async def sql(self, request: web.Request) -> web.Response:
         if not self._is_trusted(request):

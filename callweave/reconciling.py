@@ -64,7 +64,7 @@ async def wired_reconciler(settings: Settings, registry: CollectorRegistry) -> A
     )
     # The quota's scope is not documented: applications and tenants that share a secret share its limiter.
     limiters = {account.secret_id: Limiter(settings.reconcile.requests_per_second) for account in accounts}
-    clients = [(account, _client(settings, account, limiters[account.secret_id], metrics)) for account in accounts]
+    clients = [(account, client_of(settings, account, limiters[account.secret_id], metrics)) for account in accounts]
     options = ReconcileOptions(
         topic_prefix=settings.kafka.topic_prefix,
         timing=timing_of(settings),
@@ -114,7 +114,7 @@ async def probe_api(settings: Settings) -> list[ApiFinding]:
     metrics = ReconcileMetrics(CollectorRegistry())
     for account in api_accounts(settings):
         limiter = Limiter(settings.reconcile.requests_per_second)
-        client = _client(settings, account, limiter, metrics, attempts_max=1)
+        client = client_of(settings, account, limiter, metrics, attempts_max=1)
         now = utc_now()
         try:
             for app in account.sdk_app_ids:
@@ -134,8 +134,9 @@ def probe(settings: Settings) -> list[ApiFinding]:
     return asyncio.run(probe_api(settings))
 
 
-def _client(
+def client_of(
     settings: Settings, account: Account, limiter: Limiter, metrics: ReconcileMetrics, **more: int
 ) -> ApiClient:
+    """A client of one account, within a limiter."""
     concurrency = settings.reconcile.concurrency
     return ApiClient(account, limiter, concurrency=concurrency, metrics=metrics, now=utc_now, **more)

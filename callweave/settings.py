@@ -175,6 +175,8 @@ class WarehouseSettings(Group):
     recording_deadline_seconds: int = Field(default=3600, ge=0)
     snapshot_file: Path | None = None
     snapshot_seconds: float = Field(default=300.0, ge=0)
+    history: bool = False
+    history_days: int = Field(default=0, ge=0, le=36_500)
 
 
 class ApiSettings(Group):
@@ -240,6 +242,41 @@ class EnrichSettings(Group):
     def is_on(self) -> bool:
         """Whether anything is asked for."""
         return self.session_details or self.directory or self.agent_status
+
+
+class ArchiverSettings(Group):
+    """Where recordings and voicemails are kept before TCCC deletes them; it is on where a store is named."""
+
+    store: SecretStr | None = None
+    partial_dir: Path | None = None
+    delay_seconds: int = Field(default=60, ge=0)
+    concurrency: int = Field(default=8, ge=1, le=256)
+    per_host_max: int = Field(default=4, ge=1, le=256)
+    bytes_max: int = Field(default=512 * 1024 * 1024, ge=1)
+    seconds_max: float = Field(default=900.0, gt=0)
+    free_bytes_min: int = Field(default=1024 * 1024 * 1024, ge=0)
+    retry_seconds_first: float = Field(default=30.0, gt=0)
+    retry_seconds_max: float = Field(default=6 * 3600.0, gt=0)
+    retry_days: int = Field(default=14, ge=0, le=90)
+    keep_days: int | None = Field(default=None, ge=1, le=36_500)
+    allowed_networks: Annotated[tuple[str, ...], NoDecode] = ()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is archived."""
+        return self.store is not None
+
+    @field_validator("allowed_networks", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip().strip('"') for part in value.strip("[]").split(",") if part.strip())
+        return value
+
+    @field_validator("allowed_networks")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return networks(value)
 
 
 class LoginTokensSettings(Group):
@@ -343,6 +380,13 @@ class LogSettings(Group):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class TracesSettings(Group):
+    """Traces from push to row, by OpenTelemetry; off without an endpoint."""
+
+    endpoint: str | None = Field(default=None, pattern=r"^https?://")
+    sample_ratio: float = Field(default=1.0, ge=0, le=1)
+
+
 class Settings(BaseSettings):
     """The whole tree."""
 
@@ -358,12 +402,14 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
     enrich: EnrichSettings = EnrichSettings()
+    archiver: ArchiverSettings = ArchiverSettings()
     login_tokens: LoginTokensSettings = LoginTokensSettings()
     completeness: CompletenessSettings = CompletenessSettings()
     dead_letters: DeadLettersSettings = DeadLettersSettings()
     admin: AdminSettings = AdminSettings()
     broker: BrokerSettings = BrokerSettings()
     log: LogSettings = LogSettings()
+    traces: TracesSettings = TracesSettings()
     tenants: tuple[TenantSettings, ...] = ()
 
     @model_validator(mode="after")

@@ -8,15 +8,17 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
 from callweave.kafka import admin_client, end_offsets, group_offsets, plain_consumer
 from callweave.settings import Settings
-from callweave.standing import worker_group
 from schemas.topics import EVENT_TOPICS
-from sinks.status import LoaderStatus
-from streams.worker import Worker
+
+if TYPE_CHECKING:  # the worker has no use for a warehouse's libraries, nor the loader for Faust
+    from sinks.status import LoaderStatus
+    from streams.worker import Worker
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +82,7 @@ class StallWatch:
         return None
 
 
-async def watch_worker(watch: StallWatch, worker: Worker, settings: Settings) -> None:
+async def watch_worker(watch: StallWatch, worker: "Worker", settings: Settings) -> None:
     """Compare what the group has committed with where the log ends, for the partitions that are ours."""
     while True:
         await asyncio.sleep(watch.interval_seconds)
@@ -92,7 +94,7 @@ async def watch_worker(watch: StallWatch, worker: Worker, settings: Settings) ->
         _tell(watch)
 
 
-async def watch_loader(watch: StallWatch, status: Callable[[], LoaderStatus]) -> None:
+async def watch_loader(watch: StallWatch, status: "Callable[[], LoaderStatus]") -> None:
     """Compare what stands in the warehouse with where the log ends, while the loader has nothing to complain about."""
     while True:
         await asyncio.sleep(watch.interval_seconds)
@@ -111,13 +113,13 @@ async def watch_loader(watch: StallWatch, status: Callable[[], LoaderStatus]) ->
         _tell(watch)
 
 
-async def _worker_progress(worker: Worker, settings: Settings) -> dict[str, Progress]:
+async def _worker_progress(worker: "Worker", settings: Settings) -> dict[str, Progress]:
     prefix = settings.kafka.topic_prefix
     names = [topic.name(prefix) for topic in EVENT_TOPICS]
     async with asyncio.timeout(LOOK_SECONDS_MAX), admin_client(settings) as admin:
         async with plain_consumer(settings) as consumer:
             ends = await end_offsets(admin, consumer, names)
-        committed = await group_offsets(admin, worker_group(settings))
+        committed = await group_offsets(admin, worker.options.group_id)
     restoring = worker.restoring_remaining
     if restoring is not None:
         # Input that waits behind restoring is not stalled; restoring itself may be.

@@ -16,7 +16,7 @@ from callweave.reading import open_questions
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
 from callweave.spool_standing import SpoolStanding, spool_standing
-from schemas.topics import DEAD_LETTERS, ENRICHMENT_TOPICS, EVENT_TOPICS, RECONCILE, SESSIONS
+from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, KEYED_TOPICS, RECONCILE, SESSIONS
 from sinks.sink import QueryRefusedError, SinkUnavailableError
 
 POLL_SECONDS = 0.2
@@ -188,9 +188,7 @@ async def _kafka_standing(settings: Settings) -> tuple[int, dict[tuple[str, int]
 
 def _results(settings: Settings) -> list[str]:
     """What the loader reads."""
-    return [
-        topic.name(settings.kafka.topic_prefix) for topic in (SESSIONS, DEAD_LETTERS, RECONCILE, *ENRICHMENT_TOPICS)
-    ]
+    return [topic.name(settings.kafka.topic_prefix) for topic in (SESSIONS, DEAD_LETTERS, RECONCILE, *KEYED_TOPICS)]
 
 
 def _behind(ends: Mapping[tuple[str, int], int], positions: Mapping[tuple[str, int], int]) -> int:

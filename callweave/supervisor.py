@@ -75,6 +75,8 @@ class Supervisor:
         self._roles: tuple[str, ...] = (*ROLES, *SOURCES_OF_THE_API) if api_accounts(settings) else ROLES
         if settings.login_tokens.is_on:
             self._roles = (*self._roles, "login-tokens")
+        if settings.archiver.is_on:
+            self._roles = (*self._roles, "archiver")
         self._children = {role: Child(role) for role in self._roles}
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()

@@ -12,7 +12,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from callweave.kafka import admin_client
 from callweave.settings import Settings
-from schemas.topics import ENRICHMENT_TOPICS, TOPICS, Topic
+from schemas.topics import ARCHIVE_TOPICS, ENRICHMENT_TOPICS, TOPICS, Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,10 @@ async def check_topics(settings: Settings) -> list[TopicFinding]:
 
 
 def topics_of(settings: Settings) -> tuple[Topic, ...]:
-    """The topics that are needed: those of enrichment only where it is on."""
-    return (*TOPICS, *ENRICHMENT_TOPICS) if settings.enrich.is_on else TOPICS
+    """The topics that are needed: those of enrichment and of the archive only where these are on."""
+    enrichment = ENRICHMENT_TOPICS if settings.enrich.is_on else ()
+    archive = ARCHIVE_TOPICS if settings.archiver.is_on else ()
+    return (*TOPICS, *enrichment, *archive)
 
 
 def expected_partitions(topic: Topic, settings: Settings) -> int:

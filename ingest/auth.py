@@ -11,7 +11,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 BASIC_CHALLENGE = 'Basic realm="callweave", charset="UTF-8"'
 QUERY_CHALLENGE = 'QueryToken realm="callweave", parameter="token"'
@@ -24,8 +24,7 @@ _ENCODINGS = ("utf-8", "latin-1")
 """RFC 7617: senders that do not read the charset of the challenge use one or the other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Presented:
+class Presented(NamedTuple):
     """What a request shows of itself: its Authorization header, and each reading of a token in its query."""
 
     authorization: str | None = None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from multidict import CIMultiDict, CIMultiDictProxy
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -94,6 +94,7 @@ HABITS: Mapping[str, tuple[int, str]] = MappingProxyType(
     }
 )
 
+_PLACES = {habit: place for place, habit in enumerate(HABITS)}
 INSPECTED_PER_SECOND_MAX = 20
 INSPECTED_BURST_MAX = 500
 REMEMBERED_MAX = 10_000
@@ -123,8 +124,7 @@ _END_STATUSES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedPush:
+class ObservedPush(NamedTuple):
     """One authentic push that was answered, as it came."""
 
     raw_query: str
@@ -206,10 +206,10 @@ class Habits:
 
     def observe(self, push: ObservedPush) -> tuple[str, ...]:
         """Count what a push shows; the labels, each once, in the order of HABITS."""
-        found = set(self._found(push))
+        found = sorted(set(self._found(push)), key=_PLACES.__getitem__)
         for habit in found:
             self._seen[habit].inc()
-        return tuple(habit for habit in HABITS if habit in found)
+        return tuple(found)
 
     def _found(self, push: ObservedPush) -> Iterator[str]:
         yield from self._of_delivery(push)

@@ -6,7 +6,7 @@ The rule: any bytes give an event or a letter, never neither, never an exception
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self, TypeGuard
+from typing import Any, NamedTuple, Self, TypeGuard
 
 from ingest.action import kind_of
 from ingest.body import Unopened, open_body
@@ -14,9 +14,10 @@ from ingest.headers import CONTENT_ENCODING, PUSH_UUID, blanked, header_of, with
 from ingest.limits import DoorLimits
 from ingest.shape import is_too_deep, is_too_wide
 from schemas import jsontext
-from schemas.canonical import INT64_MAX, Defect, TooDeepError, canonical, clean_text, defects_of, digest, fields_of
+from schemas.canonical import INT64_MAX, Defect, TooDeepError, canonical, clean_text, digest, survey
 from schemas.dead_letter import DeadLetter, Reason, Stage
 from schemas.events import WIRE_MODELS, EventKind, NormalizedEvent, Source
+from schemas.suppression import ERASED_FIELD
 from schemas.topics import MESSAGE_BYTES_MAX
 from schemas.wire import WireModel
 
@@ -34,8 +35,7 @@ _GROWTH_MAX = 4
 """What a canonical form can be longer than its text: `{"Key":9e39}` becomes forty digits."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedPush:
+class ReceivedPush(NamedTuple):
     """One authentic push, as it was received at `received_at` (aware UTC, whole milliseconds)."""
 
     raw: bytes
@@ -58,8 +58,7 @@ class ReceivedPush:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Normalized:
+class Normalized(NamedTuple):
     """What is stored of a push, and what its ErrMsg says: nothing, where the event could be used."""
 
     event: NormalizedEvent | None
@@ -86,9 +85,10 @@ def normalize(
     if not _fits_the_log(event, push, body_bytes_max):
         useless = _Useless(Reason.BOUND_EXCEEDED, "its normalized form and its body do not fit one Kafka message")
         return Normalized(None, (_letter(push, useless),), useless.detail)
-    defects = defects_of(model, event.payload)
-    letters = (_letter(push, _Useless(Reason.SCHEMA_VIOLATION, _named(defects))),) if defects else ()
-    return Normalized(event, letters, "", _unknown_field_count(model, event.payload))
+    found = survey(model, event.payload)
+    letters = (_letter(push, _Useless(Reason.SCHEMA_VIOLATION, _named(found.defects))),) if found.defects else ()
+    # Fields that TCCC sends and `schemas.wire` does not know are kept, and counted (law 11).
+    return Normalized(event, letters, "", found.unknown_count)
 
 
 def too_large(push: ReceivedPush, *, bytes_count: int, bytes_max: int) -> DeadLetter:
@@ -128,6 +128,7 @@ def _event(push: ReceivedPush, decoded: dict[str, Any]) -> tuple[NormalizedEvent
         payload = canonical(WIRE_MODELS[kind], decoded)
     except TooDeepError as exc:
         return _Useless(Reason.SCHEMA_VIOLATION, str(exc))
+    payload.pop(ERASED_FIELD, None)  # nobody but `callweave erase` says that a session is erased
     app, session = payload.get("SdkAppId"), payload.get("SessionId")
     if not _is_usable_app(app):
         return _Useless(Reason.UNKEYABLE, "no usable SdkAppId: it must be a number from 1 to 2^63 - 1")
@@ -161,20 +162,6 @@ def _named(defects: list[Defect]) -> str:
     named = [f"{defect.path} {defect.problem}" for defect in defects[:_DEFECTS_NAMED_MAX]]
     more = len(defects) - len(named)
     return "; ".join(named) + (f"; and {more} more" if more else "")
-
-
-def _unknown_field_count(model: type[WireModel], payload: Mapping[str, Any]) -> int:
-    """Count the fields that TCCC sends and `schemas.wire` does not know, members of known objects included (law 11)."""
-    known = fields_of(model)
-    count = 0
-    for name, value in payload.items():
-        wire = known.get(name)
-        if wire is None:
-            count += 1
-        elif wire.of is not None:
-            members = value if isinstance(value, list) else [value]
-            count += sum(_unknown_field_count(wire.of, item) for item in members if isinstance(item, dict))
-    return count
 
 
 def _letter(push: ReceivedPush, useless: _Useless, bytes_count: int | None = None) -> DeadLetter:

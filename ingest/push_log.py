@@ -5,8 +5,7 @@ once its own disk has it, and appends it later.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from schemas.dead_letter import DeadLetter
 from schemas.events import NormalizedEvent
@@ -20,8 +19,7 @@ class LogRefused(LogUnavailable):
     """The log is there, and will not take this entry as long as it is set up as it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogEntry:
+class LogEntry(NamedTuple):
     """What is stored of one push: an event with the body as received, letters, or both."""
 
     event: NormalizedEvent | None

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ingest.body import Unopened, open_body
 from ingest.habits import Habits, ObservedPush
@@ -28,8 +28,7 @@ class Recorder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class SeenPush:
+class SeenPush(NamedTuple):
     """One answered push, masked when it is shown."""
 
     number: int
@@ -97,7 +96,8 @@ class PushWatch:
         self._number += 1
         kind = None if push.event is None else push.event.kind.value
         habits = self.habits.observe(push)
-        self._habit_counts.update(habits)
+        for habit in habits:
+            self._habit_counts[habit] += 1
         seen = SeenPush(self._number, received_at, push, status, kind, habits)
         self._pushes.append(seen)
         if self._recorder is not None:

@@ -22,7 +22,11 @@ _MILLISECONDS_ABOVE = 10**11
 """A time beyond this is in milliseconds (protocol.md g.10); as seconds it would be past the year 5000."""
 _LAST_MILLISECOND = 253_402_300_799_999
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_TIME = Kind.TIME
+
+_UNKNOWN = Kind.OPEN
+"""What a field that nobody documents is: of any shape."""
+_TEXT, _TIME, _PLAIN_NUMBER, _OBJECT, _OBJECTS, _OTHER = range(6)
+"""How `read` takes a field; small numbers, because comparing them is what costs least."""
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.0*)?", re.ASCII)
 _DIGITS_MAX = 10**40
 
@@ -69,24 +73,24 @@ def read(model: type[WireModel], payload: Mapping[str, Any]) -> Reading:
     """
     reading = Reading()
     values, rest = reading.values, reading.rest
-    kinds = _kinds_with_column(model)
+    ways = _ways_of_columns(model)
     # This loop runs for every field of every report whenever a session is projected: the usual case is decided here.
     for name, value in payload.items():
-        kind = kinds.get(name)
-        if kind is None:
+        way = ways.get(name)
+        if way is None:
             rest[name] = value
-        elif kind.is_text and type(value) is str:
+        elif way == _TEXT and type(value) is str:
             values[name] = value
-        elif kind is _TIME and type(value) is int and 0 <= value <= _MILLISECONDS_ABOVE:
+        elif way == _TIME and type(value) is int and 0 <= value <= _MILLISECONDS_ABOVE:
             values[name] = value * 1000
-        elif kind.is_plain_number and type(value) is int and -INT64_MAX <= value <= INT64_MAX:
+        elif way == _PLAIN_NUMBER and type(value) is int and -INT64_MAX <= value <= INT64_MAX:
             values[name] = value
-        elif kind is Kind.OBJECT:
+        elif way == _OBJECT:
             _read_object(reading, name, value)
-        elif kind is Kind.OBJECTS:
+        elif way == _OBJECTS:
             _read_objects(reading, name, value)
         else:
-            usable, problem = _usable(kind, value)
+            usable, problem = _usable(fields_of(model)[name].kind, value)
             if problem is None:
                 values[name] = usable
             else:
@@ -96,24 +100,76 @@ def read(model: type[WireModel], payload: Mapping[str, Any]) -> Reading:
 
 
 @cache
-def _kinds_with_column(model: type[WireModel]) -> dict[str, Kind]:
-    return {name: wire.kind for name, wire in fields_of(model).items() if wire.column is not None}
+def _ways_of_columns(model: type[WireModel]) -> dict[str, int]:
+    return {name: _way_of(wire.kind) for name, wire in fields_of(model).items() if wire.column is not None}
 
 
-def defects_of(model: type[WireModel], payload: Mapping[str, Any], path: str = "") -> list[Defect]:
+def _way_of(kind: Kind) -> int:
+    if kind.is_text:
+        return _TEXT
+    if kind.is_plain_number:
+        return _PLAIN_NUMBER
+    return {Kind.TIME: _TIME, Kind.OBJECT: _OBJECT, Kind.OBJECTS: _OBJECTS}.get(kind, _OTHER)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is odd about a canonical object: its defects, and how many fields of it nobody has documented.
+
+    Those of its nested objects are among them; a defect's path says where.
+    """
+
+    defects: list[Defect]
+    unknown_count: int
+
+
+def survey(model: type[WireModel], payload: Mapping[str, Any]) -> Survey:
+    """Look over a canonical object; every push passes here."""
+    own: list[Defect] = []
+    nested: list[Defect] = []
+    known, ways = fields_of(model), _ways_of_columns(model)
+    unknown_count = 0
+    for name, value in payload.items():
+        way = ways.get(name)
+        if way is None:
+            if name not in known:
+                unknown_count += 1
+            elif (of := known[name].of) is not None:  # nested and without a column: nothing of it can be a defect
+                unknown_count += sum(survey(of, item).unknown_count for _, item in _members(value))
+        elif not _is_plain(way, value):
+            reading = read(model, {name: value})
+            own += reading.defects
+            of = known[name].of
+            if of is None:
+                continue
+            for place, item in _members(reading.values.get(name, value)):
+                found = survey(of, item)
+                unknown_count += found.unknown_count
+                if name in reading.values:
+                    nested += [Defect(f"{name}{place}.{defect.path}", defect.problem) for defect in found.defects]
+    return Survey(own + nested, unknown_count)
+
+
+def defects_of(model: type[WireModel], payload: Mapping[str, Any]) -> list[Defect]:
     """All defects of a canonical object, those of its nested objects too, with their paths."""
-    reading = read(model, payload)
-    defects = [Defect(path + defect.path, defect.problem) for defect in reading.defects]
-    for name, value in reading.values.items():
-        nested = fields_of(model)[name].of
-        if nested is None:
-            continue
-        if isinstance(value, dict):
-            defects += defects_of(nested, value, f"{path}{name}.")
-        else:
-            for position, item in enumerate(value):
-                defects += defects_of(nested, item, f"{path}{name}[{position}].")
-    return defects
+    return survey(model, payload).defects
+
+
+def _is_plain(way: int, value: Any) -> bool:
+    """Whether `read` takes a value as it is."""
+    if way == _TEXT:
+        return type(value) is str
+    if way == _TIME:
+        return type(value) is int and 0 <= value <= _MILLISECONDS_ABOVE
+    return way == _PLAIN_NUMBER and type(value) is int and -INT64_MAX <= value <= INT64_MAX
+
+
+def _members(value: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The objects in an object's place or an array, each with its place in a path."""
+    if isinstance(value, dict):
+        return [("", value)]
+    items = value if isinstance(value, list) else []
+    return [(f"[{position}]", item) for position, item in enumerate(items) if isinstance(item, dict)]
 
 
 def usable_integer(value: Any) -> int | None:
@@ -144,23 +200,19 @@ def _canonical_object(known: dict[str, Wire], payload: Mapping[str, Any], depth:
     for key, value in payload.items():
         if value is None or value == "":
             continue
-        name = clean_text(key)
-        wire = known.get(name)
-        if wire is None:
-            kept = _cleaned(value, depth + 1)
-            if not _is_empty(kept):
-                result[name] = kept
-            continue
-        kind = wire.kind
+        wire = known.get(key)
+        kind = _UNKNOWN if wire is None else wire.kind
         # The two usual cases, a text that is text and a number that is one, are decided here.
         if type(value) is str and kind.is_text:
-            kept = clean_text(value)
+            if value != "0" or not kind.zero_is_empty:
+                result[key] = clean_text(value)
         elif type(value) is int and kind.is_number:
-            kept = value
+            if value or not kind.zero_is_empty:
+                result[key] = value
         else:
-            kept = _canonical_known(wire, value, depth + 1)
-        if not (_is_empty(kept) or (kind.zero_is_empty and _is_zero(kept))):
-            result[name] = kept
+            kept = _cleaned(value, depth + 1) if wire is None else _canonical_known(wire, value, depth + 1)
+            if not (_is_empty(kept) or (kind.zero_is_empty and _is_zero(kept))):
+                result[clean_text(key)] = kept  # of a name that is known there is nothing to clean
     return result
 
 

@@ -14,9 +14,11 @@ from pydantic import AwareDatetime, BaseModel
 from pydantic.fields import FieldInfo
 
 from schemas.canonical import fields_of
-from schemas.enrichment import RECORDS, EnrichmentRecord
+from schemas.history import SessionVersion
+from schemas.keyed import KeyedRecord
 from schemas.models import Personal, Privacy
 from schemas.reconcile import HourRecord
+from schemas.records import RECORDS
 from schemas.session import FieldDisagreement, Leg, Recording, SessionDocument, Voicemail
 from schemas.wire import AgentObject, CdrPush, LegObject, RecordPush, VoicemailPush, WireModel
 from schemas.wire_api import AgentEventObject, AgentStatusObject, SkillGroupObject, StaffObject
@@ -131,6 +133,7 @@ def _plain_type(annotation: Any) -> Any:
 
 _COLUMN_TYPES: dict[Any, ColumnType] = {
     str: ColumnType.TEXT,
+    float: ColumnType.FRACTION,
     int: ColumnType.INTEGER,
     bool: ColumnType.BOOLEAN,
     datetime: ColumnType.INSTANT,
@@ -204,28 +207,29 @@ DEAD_LETTERS = Table(
 )
 
 
-def _enrichment(name: str, record: type[EnrichmentRecord], sources: Mapping[str, str]) -> Table:
+def _keyed(name: str, record: type[KeyedRecord], sources: Mapping[str, str]) -> Table:
     return Table(
         name,
         (record.__doc__ or "").rstrip("."),
         record.KEY,
         (
-            *_columns_of(record, sources, without=_RECORD_ONLY),
+            *_columns_of(record, sources, without=frozenset({"schema_version"}) | record.INTERNAL),
             Column("loaded_at", ColumnType.INSTANT, False, "When the row was committed"),
         ),
     )
 
 
-_RECORD_ONLY = frozenset({"schema_version", "recent"})
-_ENRICHMENT_SOURCES: Mapping[str, Mapping[str, str]] = {
+_KEYED_SOURCES: Mapping[str, Mapping[str, str]] = {
     "session_details": {"session_id": "SessionId"},
     "agent_events": {"session_id": "SessionId"} | _sources_of(AgentEventObject, "Events[]."),
     "agents": _sources_of(StaffObject, "StaffList[]."),
     "skill_groups": _sources_of(SkillGroupObject, "SkillGroupList[]."),
     "agent_status": _sources_of(AgentStatusObject, "Data[]."),
     "agent_status_reads": {},
+    "recording_files": {"session_id": "SessionId"},
+    "legal_holds": {"session_id": "SessionId"},
 }
-ENRICHMENT_TABLES = tuple(_enrichment(name, record, _ENRICHMENT_SOURCES[name]) for name, record in RECORDS.items())
+KEYED_TABLES = tuple(_keyed(name, record, _KEYED_SOURCES[name]) for name, record in RECORDS.items())
 """One row a key; what was asked for later replaces it (`asked_at`)."""
 
 FIELD_DISAGREEMENTS = Table(
@@ -233,6 +237,12 @@ FIELD_DISAGREEMENTS = Table(
     "One field that a push and the API fill differently; what counts as different is in docs/completeness.md",
     ("sdk_app_id", "session_id", "field"),
     (*_PARENT_KEY, *_columns_of(FieldDisagreement, {})),
+)
+SESSION_VERSIONS = Table(
+    "session_versions",
+    "One version of a session: which receipt made it and what changed; empty unless WAREHOUSE__HISTORY is on",
+    ("sdk_app_id", "session_id", "version"),
+    (*_PARENT_KEY, *_columns_of(SessionVersion, {})),
 )
 RECONCILE_WINDOWS = Table(
     "reconcile_windows",
@@ -297,8 +307,8 @@ COMPLETENESS = Table(
     ),
 )
 
-CHILDREN = (LEGS, RECORDINGS, VOICEMAILS, FIELD_DISAGREEMENTS)
+CHILDREN = (LEGS, RECORDINGS, VOICEMAILS, FIELD_DISAGREEMENTS, SESSION_VERSIONS)
 SESSION_TABLES = (SESSIONS, *CHILDREN)
-TABLES = (*SESSION_TABLES, RECONCILE_WINDOWS, DEAD_LETTERS, *ENRICHMENT_TABLES)
+TABLES = (*SESSION_TABLES, RECONCILE_WINDOWS, DEAD_LETTERS, *KEYED_TABLES)
 COLUMNED_VIEWS = (COMPLETENESS,)
 """Views whose columns are promised like a table's."""

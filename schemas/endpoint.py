@@ -5,7 +5,9 @@ mobile number, or an area code and number, remain. Anything else (a protected id
 """
 
 import re
+from functools import lru_cache
 
+_REMEMBERED = 4096  # one fold asks for the same few texts again and again, and so do the calls of one agent
 _PHONE = re.compile(r"[+]?[0-9][0-9\s().*#/-]*", re.ASCII)
 _NOT_DIGIT = re.compile(r"[^0-9]", re.ASCII)
 _DOMESTIC = re.compile(
@@ -16,6 +18,7 @@ _DOMESTIC = re.compile(
 )
 
 
+@lru_cache(_REMEMBERED)
 def normalize_endpoint(text: str) -> str:
     """Bring an EndpointUser, Mail, Phone, Caller or Callee to the form in which equal people are equal texts."""
     stripped = text.strip()

@@ -1,49 +1,17 @@
-"""What callweave asks TCCC's API beyond the calls: details of a session, agents, skill groups, what agents were doing.
+"""What callweave asks TCCC's API beyond the calls: details of a session, agents, skill groups, status of agents."""
 
-Each model is the value of a compacted topic of its own and a row of the table of the same name. The rule: of two
-records with one key, the one that was asked for later counts, so records may come twice and in any order.
-"""
+from typing import Annotated, ClassVar, Final
 
-from typing import Annotated, ClassVar, Final, Literal
+from pydantic import Field
 
-from pydantic import Field, ValidationError
-
-from schemas import jsontext
-from schemas.models import Instant, OwnModel, Personal, Privacy, SdkAppId, instant_ms
+from schemas.keyed import KEY_CHARACTERS_MAX, Count, KeyedRecord, SessionId, Whole
+from schemas.models import Instant, Personal, Privacy
 from schemas.session import Extra, FreeText, Mail, PersonName, Phone
 
-ENRICHMENT_SCHEMA_VERSION: Final = 1
-
-KEY_CHARACTERS_MAX: Final = 512
-"""Of a text in a key: a warehouse's index has a limit, and no id or mail comes near."""
-
 AgentMail = Annotated[str, Personal(Privacy.MAIL), Field(min_length=1, max_length=KEY_CHARACTERS_MAX)]
-SessionId = Annotated[str, Field(min_length=1, max_length=KEY_CHARACTERS_MAX)]
-Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
-Whole = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
 
-class EnrichmentRecord(OwnModel):
-    """What all of them have in common. `KEY` names the fields that identify a row, the application's id first."""
-
-    KEY: ClassVar[tuple[str, ...]]
-
-    schema_version: Literal[1] = ENRICHMENT_SCHEMA_VERSION
-    sdk_app_id: SdkAppId = Field(description="TCCC's application id")
-    asked_at: Instant = Field(description="The moment before the API was asked; the later answer counts")
-
-    @property
-    def key(self) -> bytes:
-        """The Kafka key: the fields of `KEY` with a tab between, which no mail and no id holds; times in ms."""
-        values = (getattr(self, name) for name in self.KEY)
-        return "\t".join(str(instant_ms(value) if hasattr(value, "tzinfo") else value) for value in values).encode()
-
-    def encoded(self) -> bytes:
-        """The Kafka value."""
-        return jsontext.encode(self.model_dump(mode="json"))
-
-
-class SessionDetail(EnrichmentRecord):
+class SessionDetail(KeyedRecord):
     """That DescribeSessionDetail was asked for one session, and how much it told."""
 
     KEY: ClassVar[tuple[str, ...]] = ("sdk_app_id", "session_id")
@@ -54,7 +22,7 @@ class SessionDetail(EnrichmentRecord):
     event_count: Count = Field(description="Rows of agent_events that are the session's: those with a lower sequence")
 
 
-class AgentEvent(EnrichmentRecord):
+class AgentEvent(KeyedRecord):
     """One thing that an agent did during a session: held or muted it, or ended that."""
 
     KEY: ClassVar[tuple[str, ...]] = ("sdk_app_id", "session_id", "event_sequence")
@@ -68,7 +36,7 @@ class AgentEvent(EnrichmentRecord):
     extra: Extra = Field(description="Every field of TCCC's event without a column")
 
 
-class Agent(EnrichmentRecord):
+class Agent(KeyedRecord):
     """One agent as the directory had it from one moment to another."""
 
     KEY: ClassVar[tuple[str, ...]] = ("sdk_app_id", "agent_mail", "valid_from")
@@ -86,7 +54,7 @@ class Agent(EnrichmentRecord):
     extra: Extra = Field(description="Every field of TCCC's without a column")
 
 
-class SkillGroup(EnrichmentRecord):
+class SkillGroup(KeyedRecord):
     """One skill group as the directory had it from one moment to another."""
 
     KEY: ClassVar[tuple[str, ...]] = ("sdk_app_id", "skill_group_id", "valid_from")
@@ -101,7 +69,7 @@ class SkillGroup(EnrichmentRecord):
     extra: Extra = Field(description="Every field of TCCC's without a column")
 
 
-class AgentStatus(EnrichmentRecord):
+class AgentStatus(KeyedRecord):
     """One change of what an agent is doing."""
 
     KEY: ClassVar[tuple[str, ...]] = ("sdk_app_id", "agent_mail", "changed_at", "status_sequence")
@@ -115,10 +83,11 @@ class AgentStatus(EnrichmentRecord):
     staff_number: str | None = Field(description="The agent's number")
 
 
-class AgentStatusRead(EnrichmentRecord):
+class AgentStatusRead(KeyedRecord):
     """How far one agent's status is known: what comes after, nobody asked for yet."""
 
     KEY: ClassVar[tuple[str, ...]] = ("sdk_app_id", "agent_mail")
+    INTERNAL: ClassVar[frozenset[str]] = frozenset({"recent"})
 
     agent_mail: AgentMail = Field(description="The agent's e-mail")
     read_from: Instant = Field(description="Where the reading of the agent's history began")
@@ -126,7 +95,7 @@ class AgentStatusRead(EnrichmentRecord):
     recent: tuple[str, ...] = Field(default=(), description="Digests of the latest changes; callweave's own")
 
 
-RECORDS: Final[dict[str, type[EnrichmentRecord]]] = {
+ENRICHMENT_RECORDS: Final[dict[str, type[KeyedRecord]]] = {
     "session_details": SessionDetail,
     "agent_events": AgentEvent,
     "agents": Agent,
@@ -135,29 +104,3 @@ RECORDS: Final[dict[str, type[EnrichmentRecord]]] = {
     "agent_status_reads": AgentStatusRead,
 }
 """By the suffix of the topic, which is the name of the table."""
-
-
-_NUL = b"\\u0000"
-
-
-class NotARecordError(ValueError):
-    """A value of one of these topics that is no record of it. The message says what is wrong, without its values."""
-
-
-def decode_enrichment(suffix: str, key: bytes | None, value: bytes) -> EnrichmentRecord:
-    """Read a Kafka record. Raises NotARecordError."""
-    record = read_enrichment(suffix, value)
-    # The topic is compacted by key: under a wrong one, a record would outlive or remove another row's.
-    if record.key != key:
-        raise NotARecordError("the record's key is not that of its row")
-    return record
-
-
-def read_enrichment(suffix: str, value: bytes) -> EnrichmentRecord:
-    """Read a value, where no record carries its key. Raises NotARecordError."""
-    if _NUL in value:
-        raise NotARecordError("a text holds NUL, which no warehouse stores")
-    try:
-        return RECORDS[suffix].model_validate(jsontext.decode(value), strict=False)
-    except (jsontext.NotJsonError, ValidationError) as exc:
-        raise NotARecordError(f"the value is no record of {suffix} that this version knows") from exc

@@ -13,7 +13,7 @@ DEPTH_MAX = 100
 """Nesting beyond this is refused: no TCCC push comes near, and every warehouse has a limit of its own."""
 
 _AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
-_ROUNDED = (b"0" * 20, b"-" + b"0" * 19)
+_LONG, _LONG_NEGATIVE = b"0" * 20, b"-" + b"0" * 19
 """What an integer has that orjson may round: it reads -2^63 to 2^64 - 1 exactly. (A version is text of 19 digits.)"""
 
 _PYTHON_INT_DIGITS_MAX = 4000
@@ -32,7 +32,7 @@ def decode(raw: bytes) -> Any:
     """
     body = raw.removeprefix(_BOM)
     shape = body.translate(_AS_ZEROS)  # with `in`, several times as fast as a regular expression
-    if not any(digits in shape for digits in _ROUNDED):
+    if _LONG not in shape and _LONG_NEGATIVE not in shape:
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:

@@ -141,6 +141,10 @@ class SessionDocument(OwnModel):
     last_received_at: Instant = Field(description="Last receipt of any")
     source: str | None = Field(description="Where its CDR came from: push, api or push+api")
     extra: Extra = Field(description="Every field of TCCC's CDR without a column")
+    # Added later: documents from before it are still in the topic.
+    erasure: Literal["pseudonymised", "removed"] | None = Field(
+        default=None, description="What erasing a person did to the session; NULL where nothing was erased"
+    )
     legs: list[Leg]
     recordings: list[Recording]
     voicemails: list[Voicemail]

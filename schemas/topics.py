@@ -53,9 +53,15 @@ RECONCILE = Topic(
     partitioned=False,
     config=_config("compact"),
 )
+SUPPRESSIONS = Topic(
+    "suppressions",
+    "who is erased, as keyed hashes, and whose sessions: asked before anything is written",
+    partitioned=False,
+    config=_config("compact"),
+)
 
 
-def _enrichment_topic(suffix: str, carries: str, *, days: int | None = None) -> Topic:
+def _keyed_topic(suffix: str, carries: str, *, days: int | None = None) -> Topic:
     config = _config("compact") if days is None else _config("compact,delete", **{"retention.ms": str(days * _DAY_MS)})
     return Topic(suffix, carries, partitioned=False, config=config)
 
@@ -63,15 +69,24 @@ def _enrichment_topic(suffix: str, carries: str, *, days: int | None = None) -> 
 _API_DAYS = 200
 """Longer than the API's 180 days, and as long as the state of a session."""
 
-SESSION_DETAILS = _enrichment_topic("session_details", "for which sessions details were asked", days=_API_DAYS)
-AGENT_EVENTS = _enrichment_topic("agent_events", "what agents did during sessions: hold, mute", days=_API_DAYS)
-AGENTS = _enrichment_topic("agents", "the agent directory, a record for each state that an agent was in")
-SKILL_GROUPS = _enrichment_topic("skill_groups", "the skill groups, a record for each state that one was in")
-AGENT_STATUS = _enrichment_topic("agent_status", "what agents were doing: each change of status", days=_API_DAYS)
-AGENT_STATUS_READS = _enrichment_topic("agent_status_reads", "how far each agent's status is known")
+SESSION_DETAILS = _keyed_topic("session_details", "for which sessions details were asked", days=_API_DAYS)
+AGENT_EVENTS = _keyed_topic("agent_events", "what agents did during sessions: hold, mute", days=_API_DAYS)
+AGENTS = _keyed_topic("agents", "the agent directory, a record for each state that an agent was in")
+SKILL_GROUPS = _keyed_topic("skill_groups", "the skill groups, a record for each state that one was in")
+AGENT_STATUS = _keyed_topic("agent_status", "what agents were doing: each change of status", days=_API_DAYS)
+AGENT_STATUS_READS = _keyed_topic("agent_status_reads", "how far each agent's status is known")
+
+RECORDING_FILES = _keyed_topic("recording_files", "where the archive has each recording and voicemail, or why not")
+LEGAL_HOLDS = _keyed_topic("legal_holds", "sessions whose files may not be deleted")
 
 EVENT_TOPICS = (CDR, RECORD, VOICEMAIL)
 ENRICHMENT_TOPICS = (SESSION_DETAILS, AGENT_EVENTS, AGENTS, SKILL_GROUPS, AGENT_STATUS, AGENT_STATUS_READS)
-"""Only there where ENRICH__… asks for them; each is loaded into the table of its name (`schemas.enrichment`)."""
+"""Only there where ENRICH__… asks for them."""
 
-TOPICS = (*EVENT_TOPICS, SESSIONS, DEAD_LETTERS, RECONCILE)
+ARCHIVE_TOPICS = (RECORDING_FILES, LEGAL_HOLDS)
+"""Only there where ARCHIVER__STORE is set."""
+
+KEYED_TOPICS = (*ENRICHMENT_TOPICS, *ARCHIVE_TOPICS)
+"""Each is loaded into the table of its name (`schemas.keyed`)."""
+
+TOPICS = (*EVENT_TOPICS, SESSIONS, DEAD_LETTERS, RECONCILE, SUPPRESSIONS)

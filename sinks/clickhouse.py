@@ -39,6 +39,7 @@ from sinks.clickhouse_layout import (
 )
 from sinks.clickhouse_query import ClickHouseReader
 from sinks.clickhouse_session import ACCESS_DENIED, Address, fault_of
+from sinks.clickhouse_sql import text_literal as _literal
 from sinks.ddl import META
 from sinks.letters import LetterRow, letter_table
 from sinks.refused import refused
@@ -371,8 +372,3 @@ def _catalogue(client: Client) -> dict[str, dict[str, str]]:
     for table, column, kind in rows:
         found.setdefault(table, {})[column] = kind
     return found
-
-
-def _literal(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\x00", "\\0")
-    return f"'{escaped}'"

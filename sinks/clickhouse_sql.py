@@ -5,6 +5,7 @@ that may be NULL; instants are DateTime64 in UTC, so there is no zone to convert
 """
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 _EPOCH: Final = "EXTRACT(EPOCH FROM "
@@ -52,3 +53,14 @@ def _closing(sql: str, opening: int) -> int:
         if depth == 0:
             return position
     raise ValueError(f"a bracket is not closed: {sql[opening : opening + 40]}")
+
+
+def text_literal(text: str) -> str:
+    """A text as a literal; backslashes are words of their own here."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\x00", "\\0")
+    return f"'{escaped}'"
+
+
+def instant_literal(moment: datetime) -> str:
+    """A point in time as a literal."""
+    return f"toDateTime64('{moment.astimezone(UTC).strftime('%Y-%m-%d %H:%M:%S.%f')}', 6, 'UTC')"

@@ -10,13 +10,23 @@ from datetime import datetime
 from typing import Final
 
 from schemas.dead_letter import DeadLetter, NotALetterError, Reason, ReplayOutcome, Stage, decode_letter
-from schemas.enrichment import EnrichmentRecord, NotARecordError, decode_enrichment, read_enrichment
+from schemas.keyed import KeyedRecord
 from schemas.reconcile import HourRecord
+from schemas.records import NotARecordError, decode_keyed, read_keyed
 from schemas.topics import MESSAGE_BYTES_MAX
 from sinks.halt import HaltError
 from sinks.letters import LetterRow, sighting, tally
 from sinks.log import Record
-from sinks.rows import Document, NotADocumentError, SessionKey, SessionRows, key_in, lay_out, read_document
+from sinks.rows import (
+    Document,
+    NotADocumentError,
+    SessionKey,
+    SessionRows,
+    VersionsOf,
+    key_in,
+    lay_out,
+    read_document,
+)
 from sinks.windows import NotAWindowError, latest, read_window
 
 RAW_BYTES_MAX: Final = MESSAGE_BYTES_MAX // 4 * 3 - 64 * 1024
@@ -42,7 +52,7 @@ class Intake:
     unusable: Mapping[int, Unusable]
     sightings: Mapping[int, LetterRow]
     windows: Sequence[HourRecord] = ()
-    keyed: Mapping[str, Sequence[EnrichmentRecord]] = field(default_factory=dict)
+    keyed: Mapping[str, Sequence[KeyedRecord]] = field(default_factory=dict)
     retried: frozenset[int] = frozenset()
     """Positions of letters that ask for another try at their document (`DeadLetter.asks_the_loader`)."""
 
@@ -90,15 +100,16 @@ def take_in(
     letters_topic: str,
     windows_topic: str | None = None,
     keyed_topics: Mapping[str, str] = NO_KEYED_TOPICS,
+    versions_of: VersionsOf | None = None,
 ) -> Intake:
-    """Read a haul; `keyed_topics` are those of `sinks.keyed`, each with its table.
+    """Read a haul; `keyed_topics` are those of `sinks.keyed`, each with its table; `versions_of` tells the history.
 
     A record of the dead-letter topic that is no letter halts: no letter can be written about it.
     """
     documents: dict[int, Document] = {}
     unusable: dict[int, Unusable] = {}
     sightings: dict[int, LetterRow] = {}
-    keyed: dict[str, list[EnrichmentRecord]] = {}
+    keyed: dict[str, list[KeyedRecord]] = {}
     windows: list[HourRecord] = []
     retried: set[int] = set()
     for position, record in enumerate(records):
@@ -116,25 +127,25 @@ def take_in(
                 row = _keyed_record(table, record.key, record.value, letter)
                 keyed.setdefault(table, []).append(row)
             elif letter is not None:
-                documents[position] = document_of(letter)
+                documents[position] = document_of(letter, versions_of)
             elif record.partition.topic == windows_topic:
                 windows.append(read_window(record.key, record.value))
             else:
-                documents[position] = read_document(record.key, record.value)
+                documents[position] = read_document(record.key, record.value, versions_of)
         except (NotADocumentError, NotAWindowError, NotARecordError) as exc:
             unusable[position] = Unusable(Reason.SCHEMA_VIOLATION, str(exc))
     return Intake(records, documents, unusable, sightings, latest(windows), keyed, frozenset(retried))
 
 
-def _keyed_record(table: str, key: bytes | None, value: bytes, letter: DeadLetter | None) -> EnrichmentRecord:
-    return decode_enrichment(table, key, value) if letter is None else read_enrichment(table, letter.raw)
+def _keyed_record(table: str, key: bytes | None, value: bytes, letter: DeadLetter | None) -> KeyedRecord:
+    return decode_keyed(table, key, value) if letter is None else read_keyed(table, letter.raw)
 
 
-def document_of(letter: DeadLetter) -> Document:
+def document_of(letter: DeadLetter, versions_of: VersionsOf | None = None) -> Document:
     """The session document that a letter of stage `load` is about. Raises NotADocumentError."""
     if letter.is_cut:
         raise NotADocumentError(f"only the first {len(letter.raw)} of its {letter.raw_bytes_count} bytes were kept")
-    return read_document(key_in(letter.raw), letter.raw)
+    return read_document(key_in(letter.raw), letter.raw, versions_of)
 
 
 def prepare(intake: Intake) -> tuple[Intake, SessionRows]:

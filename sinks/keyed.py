@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from schemas import jsontext
-from schemas.columns import ENRICHMENT_TABLES, Column, ColumnType, Table
-from schemas.enrichment import EnrichmentRecord
+from schemas import columns, jsontext
+from schemas.columns import Column, ColumnType, Table
+from schemas.keyed import KeyedRecord
 from sinks.rows import ARROW_TYPES, STAMPED
 
-KEYED_TABLES: Final[Mapping[str, Table]] = {table.name: table for table in ENRICHMENT_TABLES}
+KEYED_TABLES: Final[Mapping[str, Table]] = {table.name: table for table in columns.KEYED_TABLES}
 """By the suffix of their topic, which is their name."""
 
 VERSION: Final = "asked_at"
@@ -26,14 +26,14 @@ def staged_columns(table: Table) -> list[Column]:
     return [column for column in table.columns if column.name != STAMPED]
 
 
-def keyed_rows(records: Mapping[str, Iterable[EnrichmentRecord]]) -> dict[str, pa.Table]:
+def keyed_rows(records: Mapping[str, Iterable[KeyedRecord]]) -> dict[str, pa.Table]:
     """Arrow tables of what is to be written, by the table's name: of each key the latest, sorted by key."""
     return {name: _arrow(KEYED_TABLES[name], latest(of_one)) for name, of_one in records.items()}
 
 
-def latest(records: Iterable[EnrichmentRecord]) -> list[EnrichmentRecord]:
+def latest(records: Iterable[KeyedRecord]) -> list[KeyedRecord]:
     """Of each key the record that was asked for last; of equal moments the first."""
-    kept: dict[bytes, EnrichmentRecord] = {}
+    kept: dict[bytes, KeyedRecord] = {}
     for record in records:
         rival = kept.get(record.key)
         if rival is None or record.asked_at > rival.asked_at:
@@ -63,7 +63,7 @@ def _same_key(table: Table) -> str:
     return " AND ".join(f"w.{name} = b.{name}" for name in table.key)
 
 
-def _arrow(table: Table, records: list[EnrichmentRecord]) -> pa.Table:
+def _arrow(table: Table, records: list[KeyedRecord]) -> pa.Table:
     return pa.table(
         {
             column.name: pa.array([_cell(column, record) for record in records], ARROW_TYPES[column.type])
@@ -72,6 +72,6 @@ def _arrow(table: Table, records: list[EnrichmentRecord]) -> pa.Table:
     )
 
 
-def _cell(column: Column, record: EnrichmentRecord) -> Any:
+def _cell(column: Column, record: KeyedRecord) -> Any:
     value = getattr(record, column.name)
     return jsontext.encode(value).decode() if column.type is ColumnType.JSON and value is not None else value

@@ -6,7 +6,7 @@ be loaded is a dead letter that Kafka acknowledged before the offsets move; ever
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,8 +21,9 @@ from prometheus_client import CollectorRegistry
 
 from schemas.breaker import Breaker, BreakerLimits
 from schemas.dead_letter import Reason
-from schemas.topics import DEAD_LETTERS, ENRICHMENT_TOPICS, RECONCILE, SESSIONS
+from schemas.topics import DEAD_LETTERS, KEYED_TOPICS, RECONCILE, SESSIONS
 from sinks.backoff import delays
+from sinks.correcting import Corrected, Correction, correct
 from sinks.halt import HaltError
 from sinks.intake import Intake, letter_about, prepare, take_in
 from sinks.kafka_outbox import KafkaOutbox
@@ -30,7 +31,7 @@ from sinks.kafka_source import IDENTITY, HaulLimits, KafkaSource, TopicIds
 from sinks.keyed import KEYED_TABLES, keyed_rows
 from sinks.log import Haul, LogUnavailableError, Outbox, Source, UndeliverableLetterError
 from sinks.metrics import TOPIC_LABELS, LoaderMetrics
-from sinks.rows import SessionRows
+from sinks.rows import SessionRows, VersionsOf
 from sinks.sink import (
     Batch,
     FencedError,
@@ -49,7 +50,7 @@ log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
 
-LOADED_TOPICS: Final = (SESSIONS, DEAD_LETTERS, RECONCILE, *ENRICHMENT_TOPICS)
+LOADED_TOPICS: Final = (SESSIONS, DEAD_LETTERS, RECONCILE, *KEYED_TOPICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class Loader:
         topic_prefix: str,
         settings: LoaderSettings,
         metrics: LoaderMetrics,
+        versions_of: VersionsOf | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._sink = sink
@@ -100,6 +102,7 @@ class Loader:
         self._labels = {topic.name(topic_prefix): topic.suffix for topic in LOADED_TOPICS}
         self._settings = settings
         self._metrics = metrics
+        self._versions_of = versions_of
         self._clock = clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="warehouse")
         self._breaker = Breaker(settings.breaker)
@@ -118,7 +121,7 @@ class Loader:
         )
 
     @classmethod
-    def over_kafka(
+    def over_kafka(  # noqa: PLR0913 - what differs between loaders, by name
         cls,
         kafka: Mapping[str, Any],
         topic_prefix: str,
@@ -127,6 +130,7 @@ class Loader:
         *,
         registry: CollectorRegistry,
         topic_ids: TopicIds | None = None,
+        versions_of: VersionsOf | None = None,
     ) -> Self:
         """A loader of the topics with this prefix; `kafka` holds the arguments of every aiokafka client.
 
@@ -143,12 +147,13 @@ class Loader:
                 count_reset=metrics.resets.inc,
                 topic_ids=topic_ids,
                 # An older deployment has no topic of hours, and one without enrichment none of those.
-                may_lack=frozenset(topic.name(topic_prefix) for topic in (RECONCILE, *ENRICHMENT_TOPICS)),
+                may_lack=frozenset(topic.name(topic_prefix) for topic in (RECONCILE, *KEYED_TOPICS)),
             ),
             KafkaOutbox(kafka, DEAD_LETTERS.name(topic_prefix)),
             topic_prefix=topic_prefix,
             settings=settings,
             metrics=metrics,
+            versions_of=versions_of,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -257,6 +262,7 @@ class Loader:
             letters_topic=self._letters_topic,
             windows_topic=self._windows_topic,
             keyed_topics=self._keyed_topics,
+            versions_of=self._versions_of,
         )
 
     async def _write(self, batch: Batch) -> Written:
@@ -303,6 +309,13 @@ class Loader:
         # The one thread of the warehouse does one thing at a time: no batch is half-way while the file is copied.
         return await self._in_thread(self._snapshots.publish)
 
+    async def correct(self, corrections: Sequence[Correction]) -> Corrected:
+        """Lay sessions down again beside the batches; raise SinkUnavailableError. Call it from the loader's loop."""
+        corrected = await self._in_thread(partial(correct, self._sink, corrections, self._versions_of))
+        if corrected.applied:
+            self._note_write()
+        return corrected
+
     async def _publish_snapshot(self) -> None:
         try:
             await self.snapshot()
@@ -343,9 +356,7 @@ class Loader:
     def _count(self, haul: Haul, rows: SessionRows, written: Written) -> None:
         now = self._clock()
         self._last_commit_at = now
-        self._written_since_checkpoint, self._written_at = True, monotonic()
-        if self._snapshots is not None:
-            self._snapshots.note_write()
+        self._note_write()
         counts, metrics = self._counts, self._metrics
         counts.sessions_applied += len(written.applied)
         counts.sessions_stale += written.stale_count
@@ -359,6 +370,11 @@ class Loader:
         self._freshness.add(fresh)
         for seconds in fresh:
             metrics.freshness.observe(seconds)
+
+    def _note_write(self) -> None:
+        self._written_since_checkpoint, self._written_at = True, monotonic()
+        if self._snapshots is not None:
+            self._snapshots.note_write()
 
     def _label(self, topic: str) -> str:
         return self._labels.get(topic, SESSIONS.suffix)

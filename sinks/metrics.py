@@ -5,9 +5,9 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from schemas.dead_letter import Reason
-from schemas.topics import DEAD_LETTERS, ENRICHMENT_TOPICS, RECONCILE, SESSIONS
+from schemas.topics import DEAD_LETTERS, KEYED_TOPICS, RECONCILE, SESSIONS
 
-TOPIC_LABELS: Final = tuple(topic.suffix for topic in (SESSIONS, DEAD_LETTERS, RECONCILE, *ENRICHMENT_TOPICS))
+TOPIC_LABELS: Final = tuple(topic.suffix for topic in (SESSIONS, DEAD_LETTERS, RECONCILE, *KEYED_TOPICS))
 _FRESHNESS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86400.0)
 _WRITING: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 

@@ -4,7 +4,7 @@ The rule: a document that does not fit is named and left out, and the others are
 newer callweave (unknown fields) and of an older one (nullable columns missing) fit.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from typing import Any, Final, NamedTuple
@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from schemas import jsontext
-from schemas.columns import CHILDREN, SESSIONS, Column, ColumnType, Table
+from schemas.columns import CHILDREN, SESSION_VERSIONS, SESSIONS, Column, ColumnType, Table
 from schemas.events import session_key
 from schemas.session import document_digest
 from sinks.refused import refused
@@ -99,7 +99,11 @@ class _UnfitError(ValueError):
     """Some document does not fit its columns."""
 
 
-def read_document(key: bytes | None, value: bytes) -> Document:
+VersionsOf = Callable[[SessionKey, Any], list[dict[str, Any]]]
+"""Rows of `session_versions`, told by the state beside a session's document; none where it cannot be read."""
+
+
+def read_document(key: bytes | None, value: bytes, versions_of: VersionsOf | None = None) -> Document:
     """Read a Kafka record of the sessions topic, as far as is needed to order it."""
     try:
         envelope = jsontext.decode(value)
@@ -124,6 +128,9 @@ def read_document(key: bytes | None, value: bytes) -> Document:
         raise NotADocumentError("the document holds text that is no Unicode") from exc
     except RecursionError as exc:
         raise NotADocumentError("the document is nested too deeply") from exc
+    if versions_of is not None:
+        # Beside the digest: what orders documents is what was published.
+        body = {**body, SESSION_VERSIONS.name: versions_of(SessionKey(app, session), envelope.get("state"))}
     return Document(SessionKey(app, session), int(version), digest, body)
 
 

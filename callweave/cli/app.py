@@ -4,17 +4,18 @@ import sys
 from typing import Annotated
 
 import typer
-from aiokafka.errors import KafkaError
 
 from callweave import __version__
-from callweave.broker.jars import BrokerUnavailable
 from callweave.cli import (
+    archiving,
     completing,
     contracts,
+    exporting,
     letters,
     login_tokens,
     looking,
     operating,
+    rebuilding,
     reconciling,
     running,
     simulating_api,
@@ -22,12 +23,6 @@ from callweave.cli import (
     warehousing,
 )
 from callweave.cli.common import MISUSED, WRONG, say
-from callweave.settings import MisconfiguredError
-from callweave.simulator.faults import FaultError
-from callweave.simulator.ledger import LedgerError
-from callweave.simulator.run import SimulationError
-from sinks.sink import MisconfiguredError as SinkMisconfiguredError
-from sinks.sink import QueryRefusedError, SinkUnavailableError
 
 app = typer.Typer(
     name="callweave",
@@ -39,6 +34,7 @@ app = typer.Typer(
 running.register(app)
 reconciling.register(app)
 login_tokens.register(app)
+archiving.register(app)
 operating.register(app)
 letters.register(app)
 looking.register(app)
@@ -47,6 +43,8 @@ trying.register(app)
 simulating_api.register(app)
 contracts.register(app)
 warehousing.register(app)
+rebuilding.register(app)
+exporting.register(app)
 
 
 def _show_version(value: bool) -> None:
@@ -65,16 +63,40 @@ def root(
     """Turn Tencent Cloud Contact Center data pushes into warehouse tables that people can trust."""
 
 
+_ENDINGS = (
+    ("callweave.settings", "MisconfiguredError", MISUSED),
+    ("sinks.sink", "MisconfiguredError", MISUSED),
+    ("callweave.simulator.faults", "FaultError", MISUSED),
+    ("callweave.simulator.run", "SimulationError", MISUSED),
+    ("callweave.simulator.ledger", "LedgerError", MISUSED),
+    ("sinks.sink", "SinkUnavailableError", WRONG),
+    ("sinks.sink", "QueryRefusedError", WRONG),
+    ("callweave.broker.jars", "BrokerUnavailable", WRONG),
+    ("aiokafka.errors", "KafkaError", WRONG),
+)
+"""Errors that end in a sentence, by name: what nobody imported nobody raises, and a role imports only what it needs."""
+
+
 def main() -> None:
     """Run the command line."""
     try:
         app(standalone_mode=True)
-    except (MisconfiguredError, SinkMisconfiguredError, FaultError, SimulationError, LedgerError) as exc:
-        _end(str(exc), MISUSED)
-    except (SinkUnavailableError, QueryRefusedError, BrokerUnavailable) as exc:
-        _end(str(exc), WRONG)
-    except KafkaError as exc:
-        _end(f"Kafka does not answer: {exc}; check CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS, or `callweave doctor`", WRONG)
+    except Exception as exc:
+        ending = _ending_of(exc)
+        if ending is None:
+            raise
+        _end(*ending)
+
+
+def _ending_of(error: Exception) -> tuple[str, int] | None:
+    for module, name, status in _ENDINGS:
+        kind = getattr(sys.modules.get(module), name, None)
+        if kind is not None and isinstance(error, kind):
+            if name == "KafkaError":
+                advice = "check CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS, or `callweave doctor`"
+                return f"Kafka does not answer: {error}; {advice}", status
+            return str(error), status
+    return None
 
 
 def _end(sentence: str, status: int) -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 from callweave import __version__
 from callweave.contracts.json_schemas import inlined, json_schemas
-from schemas.enrichment import RECORDS
-from schemas.topics import DEAD_LETTERS, ENRICHMENT_TOPICS, EVENT_TOPICS, RECONCILE, SESSIONS, TOPICS, Topic
+from schemas.records import RECORDS
+from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, KEYED_TOPICS, RECONCILE, SESSIONS, TOPICS, Topic
 
 DEFAULT_PREFIX = "tccc."
 _SESSION_KEY = {
@@ -31,9 +31,9 @@ def asyncapi_document() -> dict[str, Any]:
         DEAD_LETTERS.suffix: _named(schemas, "dead_letter"),
         RECONCILE.suffix: _named(schemas, "reconcile"),
         **{topic.suffix: _named(schemas, "event") for topic in EVENT_TOPICS},
-        **{topic.suffix: _named(schemas, topic.suffix) for topic in ENRICHMENT_TOPICS},
+        **{topic.suffix: _named(schemas, topic.suffix) for topic in KEYED_TOPICS},
     }
-    topics = [topic for topic in (*TOPICS, *ENRICHMENT_TOPICS) if topic.suffix in payloads]
+    topics = [topic for topic in (*TOPICS, *KEYED_TOPICS) if topic.suffix in payloads]
     return {
         "asyncapi": "3.0.0",
         "info": {

@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from schemas.dead_letter import DEAD_LETTER_SCHEMA_VERSION, DeadLetter
-from schemas.enrichment import ENRICHMENT_SCHEMA_VERSION, RECORDS
 from schemas.events import EVENT_SCHEMA_VERSION, NormalizedEvent
+from schemas.keyed import KEYED_SCHEMA_VERSION
 from schemas.reconcile import RECONCILE_SCHEMA_VERSION, HourRecord
+from schemas.records import RECORDS
 from schemas.session import SESSION_SCHEMA_VERSION, SessionDocument
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -32,7 +33,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
             HourRecord, "Hour of the API", "A value of tccc.reconcile: an hour, as it was last read to its end."
         ),
         **{
-            f"{suffix}.v{ENRICHMENT_SCHEMA_VERSION}": _schema_of(
+            f"{suffix}.v{KEYED_SCHEMA_VERSION}": _schema_of(
                 record, record.__name__, f"A value of tccc.{suffix}. {record.__doc__}"
             )
             for suffix, record in RECORDS.items()

@@ -11,8 +11,11 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from callweave.admin import AdminServer
+from callweave.garbage import settle_garbage
+from callweave.role_metrics import role_registry
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
+from schemas.metrics import Role
 
 
 def utc_now() -> datetime:
@@ -40,6 +43,7 @@ async def hosted(  # noqa: PLR0913  (what a role says of itself, and how it is h
         not_live_because=not_live_because,
         routes=routes,
         takes_next_free_port=supervised,
+        registries=[role_registry(Role(role), not_ready_because, settings.kafka)],
     )
     url = await admin.start()
     runtime = Runtime(settings.data_dir)
@@ -48,6 +52,7 @@ async def hosted(  # noqa: PLR0913  (what a role says of itself, and how it is h
         runtime.publish(role, RoleEntry(os.getpid(), admin_url=url, push_url=push_url, token=token))
 
     publish()
+    settle_garbage()
     try:
         yield publish
     finally:

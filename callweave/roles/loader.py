@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 
 from callweave.accounts import api_accounts
 from callweave.completeness_metrics import CompletenessMetrics, keep_showing
+from callweave.history import versions_of
 from callweave.kafka import client_options
 from callweave.loader_door import loader_routes
 from callweave.log_identity import read_topic_ids
@@ -49,6 +50,7 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         options,
         registry=REGISTRY,
         topic_ids=partial(read_topic_ids, settings, [topic.name(prefix) for topic in LOADED_TOPICS]),
+        versions_of=versions_of(settings, utc_now),
     )
     token = new_token()
     routes = loader_routes(sink, loader, token)

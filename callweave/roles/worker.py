@@ -10,15 +10,20 @@ import structlog
 import uvloop
 
 from callweave.admin import AdminServer
+from callweave.garbage import settle_garbage
 from callweave.kafka import faust_broker
 from callweave.log_identity import read_log_identity
+from callweave.role_metrics import role_registry
 from callweave.roles.hosting import utc_now
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
 from callweave.stall import StallWatch, watch_worker
+from callweave.tracing import tracing_of
+from schemas.metrics import Role
 from streams import metrics
 from streams.engine.halt import ExitStatus
 from streams.engine.state_dir import StateDirectory, StateHeldError
+from streams.lag import WorkerLag
 from streams.worker import WorkerOptions, build_worker, run_worker
 
 log = structlog.get_logger(__name__)
@@ -47,15 +52,19 @@ def worker_role(settings: Settings, *, supervised: bool, now: Callable[[], datet
             log_identity=partial(read_log_identity, settings),
             now=now,
             breaker=settings.dead_letters.limits,
+            tracing=tracing_of(settings, Role.WORKER),
         )
     )
-    metrics.READY.set_function(lambda: float(worker.not_ready_because is None))
+    metrics.REGISTRY.register(
+        WorkerLag(worker.app, worker.lag, settings.kafka.topic_prefix, clock=lambda: now().timestamp())
+    )
     watch = StallWatch(settings.worker.stall_seconds_max)
     admin = AdminServer(
         settings.admin,
         not_ready_because=lambda: worker.not_ready_because,
         not_live_because=watch.stalled_because,
         takes_next_free_port=supervised,
+        registries=[role_registry(Role.WORKER, lambda: worker.not_ready_because, settings.kafka), metrics.REGISTRY],
     )
 
     async def start_admin() -> None:
@@ -68,6 +77,7 @@ def worker_role(settings: Settings, *, supervised: bool, now: Callable[[], datet
         watching.append(asyncio.create_task(watch_worker(watch, worker, settings)))
 
     worker.background += [start_admin, start_watching]
+    settle_garbage()
     try:
         return run_worker(worker)
     finally:

@@ -11,7 +11,8 @@ from typing import Any
 from ingest.enrich.reading import cells_of, items_of, letter_about
 from schemas import jsontext
 from schemas.dead_letter import DeadLetter
-from schemas.enrichment import KEY_CHARACTERS_MAX, AgentEvent, SessionDetail
+from schemas.enrichment import AgentEvent, SessionDetail
+from schemas.keyed import KEY_CHARACTERS_MAX
 from schemas.wire_api import AgentEventObject
 
 ACTION = "DescribeSessionDetail"

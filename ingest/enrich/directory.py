@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from ingest.enrich.reading import cells_of, letter_about
 from schemas.dead_letter import DeadLetter
-from schemas.enrichment import KEY_CHARACTERS_MAX, Agent, SkillGroup
+from schemas.enrichment import Agent, SkillGroup
+from schemas.keyed import KEY_CHARACTERS_MAX
 from schemas.models import instant_ms, instant_of_ms
 from schemas.wire import WireModel
 from schemas.wire_api import SkillGroupObject, StaffObject

@@ -30,7 +30,8 @@ from ingest.reconcile.limiter import Limiter
 from ingest.reconcile.publishing import PatientPublisher
 from ingest.reconcile.working import run_until
 from schemas.dead_letter import DeadLetter
-from schemas.enrichment import KEY_CHARACTERS_MAX, RECORDS, EnrichmentRecord
+from schemas.enrichment import ENRICHMENT_RECORDS
+from schemas.keyed import KEY_CHARACTERS_MAX, KeyedRecord
 from schemas.models import instant_ms, instant_of_ms
 
 LOOK_SECONDS = 1.0
@@ -301,7 +302,7 @@ class Enricher:
 
     # Kafka, failures
 
-    async def _publish(self, records: Sequence[EnrichmentRecord], letters: Sequence[DeadLetter] = ()) -> None:
+    async def _publish(self, records: Sequence[KeyedRecord], letters: Sequence[DeadLetter] = ()) -> None:
         """Return once all of them are acknowledged; then they are known."""
         new = [letter for letter in letters if letter.dead_letter_id not in self._letters]
         prefix = self._options.topic_prefix
@@ -343,7 +344,7 @@ class Enricher:
         return instant_of_ms(instant_ms(self._now()))
 
 
-_SUFFIX_OF = {record: suffix for suffix, record in RECORDS.items()}
+_SUFFIX_OF = {record: suffix for suffix, record in ENRICHMENT_RECORDS.items()}
 
 
 async def _listed(caller: Caller, listing: Listing, app: int) -> list[Any]:

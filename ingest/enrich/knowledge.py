@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ingest.enrich.directory import LISTINGS, Listing, States
-from schemas.enrichment import AgentStatusRead, EnrichmentRecord, SessionDetail
+from schemas.enrichment import AgentStatusRead, SessionDetail
+from schemas.keyed import KeyedRecord
 
 SessionKey = tuple[int, str]
 
@@ -18,7 +19,7 @@ class Knowledge:
     states: dict[tuple[str, int], States] = field(default_factory=dict)
     reads: dict[tuple[int, str], AgentStatusRead] = field(default_factory=dict)
 
-    def take(self, records: Iterable[EnrichmentRecord]) -> None:
+    def take(self, records: Iterable[KeyedRecord]) -> None:
         """Note records that are in Kafka."""
         for record in records:
             match record:

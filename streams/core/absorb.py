@@ -40,6 +40,11 @@ def unite(state: SessionState, other: SessionState) -> SessionState:
     return state
 
 
+def is_within_bounds(state: SessionState) -> bool:
+    """Whether absorbing its reports one by one would refuse none."""
+    return len(state.reports) <= REPORTS_MAX and state.bytes_count <= REPORT_BYTES_MAX
+
+
 def _absorb_report(state: SessionState, digest: str, report: Report) -> Absorbed:
     known = state.reports.get(digest)
     if known is not None:

@@ -5,14 +5,15 @@ is made as the JSON values that are published; `SessionDocument` describes and c
 """
 
 from collections import defaultdict
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from schemas import derived
 from schemas.canonical import Reading, fields_of
 from schemas.endpoint import normalize_endpoint
 from schemas.events import EventKind
-from schemas.models import instant_text_of_ms
-from schemas.session import SESSION_SCHEMA_VERSION, SessionDocument
+from schemas.models import OwnModel, instant_text_of_ms
+from schemas.session import SESSION_SCHEMA_VERSION, Leg, SessionDocument
+from schemas.suppression import ERASED_FIELD, Erasure, erasure_in, says_nothing
 from schemas.version import session_version
 from schemas.wire import CdrPush, Kind, LegObject, WireModel
 from streams.core.disagreements import list_disagreements
@@ -21,20 +22,30 @@ from streams.core.recordings import Carrier, match_recordings, source_text
 from streams.core.state import Report, SessionState
 from streams.core.voicemails import list_voicemails
 
-Columns = tuple[tuple[str, str, bool], ...]
-"""(TCCC's field, the column it fills, whether it is a time)."""
+
+class Columns(NamedTuple):
+    """(TCCC's field, the column it fills): those that are taken as they are, and times."""
+
+    plain: tuple[tuple[str, str], ...]
+    times: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, model: type[WireModel], row: type[OwnModel]) -> Self:
+        """The columns of a row that a wire model fills."""
+        filled = [
+            (name, wire.column, wire.kind is Kind.TIME)
+            for name, wire in fields_of(model).items()
+            if wire.column in row.model_fields and wire.of is None
+        ]
+        return cls(
+            tuple((name, column) for name, column, is_time in filled if not is_time and column is not None),
+            tuple((name, column) for name, column, is_time in filled if is_time and column is not None),
+        )
 
 
-def _columns(model: type[WireModel]) -> Columns:
-    return tuple(
-        (name, wire.column, wire.kind is Kind.TIME)
-        for name, wire in fields_of(model).items()
-        if wire.column is not None and wire.of is None
-    )
-
-
-_LEG_COLUMNS = _columns(LegObject)
-_ROOT_COLUMNS = tuple(column for column in _columns(CdrPush) if column[1] in SessionDocument.model_fields)
+_LEG_COLUMNS = Columns.of(LegObject, Leg)
+_ROOT_COLUMNS = Columns.of(CdrPush, SessionDocument)
+_KINDS = tuple(EventKind)
 _NOTHING_OF_A_CDR = MergedCdr(Reading(), Reading())
 
 
@@ -47,9 +58,22 @@ def project_public(sdk_app_id: int, session_id: str, state: SessionState) -> dic
     """The same as the JSON values that are published: what runs for every report of every session."""
     assert state.reports, "a session without a report does not exist"
     ranked = ranked_reports(state)
-    by_kind: dict[EventKind, list[tuple[str, Report]]] = defaultdict(list)
-    for digest, report in ranked:
-        by_kind[report.kind].append((digest, report))
+    by_kind: dict[EventKind, list[tuple[str, Report]]] = {kind: [] for kind in _KINDS}
+    first_ms, last_ms, receipt_count = ranked[0][1].first_ms, 0, 0
+    has_cdr = False
+    erasure: Erasure | None = None
+    for item in ranked:
+        report = item[1]
+        first_ms, last_ms = min(first_ms, report.first_ms), max(last_ms, report.last_ms)
+        receipt_count += len(report.receipts)
+        has_cdr = has_cdr or report.kind is EventKind.CDR
+        if ERASED_FIELD not in report.payload:
+            by_kind[report.kind].append(item)
+            continue
+        erasure = erasure_in(report.payload) or erasure
+        if not says_nothing(report.payload):
+            left = {name: value for name, value in report.payload.items() if name != ERASED_FIELD}
+            by_kind[report.kind].append((item[0], report._replace(payload=left)))
     cdrs = [report for _, report in by_kind[EventKind.CDR]]
     cdr = merge_cdr([report.payload for report in cdrs]) if cdrs else _NOTHING_OF_A_CDR
     root = cdr.root.values
@@ -58,14 +82,10 @@ def project_public(sdk_app_id: int, session_id: str, state: SessionState) -> dic
     customer, line = derived.customer_and_line(direction, call_type, root.get("Caller"), root.get("Callee"))
     recordings = match_recordings(_names(cdr, customer), by_kind[EventKind.RECORD])
     voicemails = list_voicemails(by_kind[EventKind.VOICEMAIL])
-    reports = [report for _, report in ranked]
-    last_ms = max(report.last_ms for report in reports)
+    counts = _count(recordings)
     queued, answered, ended = root.get("QueuedTimestamp"), root.get("AcceptTimestamp"), root.get("EndedTimestamp")
-    version = session_version(
-        has_cdr=bool(cdrs),
-        last_received_ms=last_ms,
-        receipt_count=sum(len(report.receipts) for report in reports),
-    )
+    # With a CDR that erasing emptied, too: the version only grows.
+    version = session_version(has_cdr=has_cdr, last_received_ms=last_ms, receipt_count=receipt_count)
     document = _filled(_ROOT_COLUMNS, root)
     document |= {
         "schema_version": SESSION_SCHEMA_VERSION,
@@ -82,14 +102,15 @@ def project_public(sdk_app_id: int, session_id: str, state: SessionState) -> dic
         "agent_mail": cdr.agent.values.get("Mail"),
         "agent_name": cdr.agent.values.get("Name"),
         "leg_count": len(cdr.legs),
-        "recordings_expected": sum(row["is_expected"] for row in recordings),
-        "recordings_received": sum(row["received_at"] is not None for row in recordings),
-        "recordings_missing": sum(_is_missing(row) for row in recordings),
+        "recordings_expected": counts.expected,
+        "recordings_received": counts.received,
+        "recordings_missing": counts.missing,
         "voicemail_count": len(voicemails),
-        "first_received_at": instant_text_of_ms(min(report.first_ms for report in reports)),
+        "first_received_at": instant_text_of_ms(first_ms),
         "last_received_at": instant_text_of_ms(last_ms),
         "source": source_text(report.source for report in cdrs),
         "extra": _extra(cdr),
+        "erasure": erasure,
         "legs": [_leg(leg) for leg in cdr.legs],
         "recordings": recordings,
         "voicemails": voicemails,
@@ -109,10 +130,10 @@ def _rank(item: tuple[str, Report]) -> tuple[int, str]:
 
 def _filled(columns: Columns, values: dict[str, Any]) -> dict[str, Any]:
     """A row's columns from the fields that fill them; times as text."""
-    row: dict[str, Any] = {}
-    for name, column, is_time in columns:
+    row = {column: values.get(name) for name, column in columns.plain}
+    for name, column in columns.times:
         value = values.get(name)
-        row[column] = instant_text_of_ms(value) if is_time and value is not None else value
+        row[column] = None if value is None else instant_text_of_ms(value)
     return row
 
 
@@ -144,7 +165,17 @@ def _extra(cdr: MergedCdr) -> dict[str, Any] | None:
     return extra or None
 
 
-def _is_missing(row: dict[str, Any]) -> bool:
-    return derived.is_missing(
-        is_expected=row["is_expected"], received_at=row["received_at"], absent_at=row["absent_at"]
-    )
+class _Counts(NamedTuple):
+    expected: int
+    received: int
+    missing: int
+
+
+def _count(recordings: list[dict[str, Any]]) -> _Counts:
+    expected = received = missing = 0
+    for row in recordings:
+        is_expected, received_at = row["is_expected"], row["received_at"]
+        expected += is_expected
+        received += received_at is not None
+        missing += derived.is_missing(is_expected=is_expected, received_at=received_at, absent_at=row["absent_at"])
+    return _Counts(expected, received, missing)

@@ -128,7 +128,9 @@ def _tracks_of(reports: Sequence[tuple[str, Report]]) -> tuple[list[Track], dict
             known_to_api[record_id].append(member)
         else:
             groups[record_id, endpoint].append(member)
-    tracks = sorted((_track(*key, members) for key, members in groups.items()), key=lambda track: track.order)
+    tracks = [_track(*key, members) for key, members in groups.items()]
+    if len(tracks) > 1:
+        tracks.sort(key=lambda track: track.order)
     return tracks, known_to_api
 
 
@@ -140,6 +142,9 @@ def _track_of_id(record_id: str, tracks: list[Track], matches: dict[int, _Match]
 
 
 def _track(record_id: str, endpoint: str, members: list[tuple[str, Report, Reading]]) -> Track:
+    if len(members) == 1:
+        digest, report, reading = members[0]
+        return Track(record_id, endpoint, digest, reading, report.first_ms, {report.source})
     members = sorted(members, key=lambda member: (member[1].first_ms, member[0]), reverse=True)
     return Track(
         record_id=record_id,
@@ -221,8 +226,10 @@ def _match_by_endpoint(
 ) -> dict[int, _Match]:
     """The rest, person by person: tracks by time against unmatched names by the end of their legs."""
     found: dict[int, _Match] = {}
-    free = dict(names)
     rest = [track for track in tracks if id(track) not in matches and track.endpoint]
+    if not rest or not names:
+        return found
+    free = dict(names)
     for endpoint in sorted({track.endpoint for track in rest}):
         theirs = sorted(
             ((carrier, name) for name, carriers in free.items() for carrier in carriers if endpoint in carrier.people),
@@ -306,6 +313,8 @@ def _with_absences(rows: list[Row], reports: Sequence[tuple[str, Report]]) -> li
         if report.fact is ApiFact.ABSENT:
             record_id = _record_id(read(RecordPush, report.payload), "", digest)
             absent_ms[record_id] = min(report.first_ms, absent_ms.get(record_id, report.first_ms))
+    if not absent_ms:
+        return rows
     return [
         {**row, "absent_at": instant_text_of_ms(absent_ms[row["recording_id"]])}
         if row["received_at"] is None and row["recording_id"] in absent_ms

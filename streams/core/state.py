@@ -5,8 +5,8 @@ over restarts and workers cannot matter. Nothing derived is stored here; `stream
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final, Self
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Self
 
 from schemas import jsontext
 from schemas.events import ApiFact, EventKind, NormalizedEvent, Source
@@ -18,13 +18,19 @@ REPORTS_MAX = 256
 REPORT_BYTES_MAX = 4 * 1024 * 1024
 """Bounds of one session: what exceeds them is a dead letter (BOUND_EXCEEDED), and the session stays whole."""
 
+_KINDS = {kind.value: kind for kind in EventKind}
+_SOURCES = {source.value: source for source in Source}
+_FACTS = {fact.value: fact for fact in ApiFact}
+
 RECEIPTS_KEPT_MAX = 8
 """Of one report, the earliest receipts are kept one by one: TCCC delivers a push four times at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One distinct content about one session, and when it was received: (milliseconds, push id), earliest first."""
+class Report(NamedTuple):
+    """One distinct content about one session, and when it was received: (milliseconds, push id), earliest first.
+
+    A tuple, for several are made whenever a session is touched.
+    """
 
     kind: EventKind
     source: Source
@@ -42,7 +48,7 @@ class Report:
     def united(self, other: Self) -> Self:
         """The same report with the receipts of both."""
         receipts = tuple(sorted({*self.receipts, *other.receipts})[:RECEIPTS_KEPT_MAX])
-        return replace(self, receipts=receipts, last_ms=max(self.last_ms, other.last_ms))
+        return self._replace(receipts=receipts, last_ms=max(self.last_ms, other.last_ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class SessionState:
 
     def with_report(self, digest: str, report: Report) -> Self:
         """This state and one report more, or with one report replaced."""
-        return replace(self, reports={**self.reports, digest: report})
+        return type(self)({**self.reports, digest: report})
 
 
 EMPTY = SessionState({})
@@ -109,13 +115,13 @@ def state_from_json(document: dict[str, Any]) -> SessionState:
     return SessionState(
         {
             digest: Report(
-                kind=EventKind(report["kind"]),
-                source=Source(report["source"]),
-                fact=ApiFact(report["fact"]) if report["fact"] else None,
-                payload=report["payload"],
-                bytes_count=report["bytes_count"],
-                receipts=tuple((received_ms, push_id) for received_ms, push_id in report["receipts"]),
-                last_ms=report["last_ms"],
+                _KINDS[report["kind"]],
+                _SOURCES[report["source"]],
+                _FACTS[report["fact"]] if report["fact"] else None,
+                report["payload"],
+                report["bytes_count"],
+                tuple([(received_ms, push_id) for received_ms, push_id in report["receipts"]]),
+                report["last_ms"],
             )
             for digest, report in document["reports"].items()
         }

@@ -1,4 +1,4 @@
-"""Restoring in bulk: what waits in the changelog queue is absorbed in one go, and delivered without a task a record.
+"""Restoring in bulk: what waits in the changelog queue is absorbed in one go (`delivery.py` fills it).
 
 faust.md part 3: stock Faust restores 2.9 thousand records a second. The guarantees stay those of `recovery.py`, and
 restoring is whole when the offsets of absorbed records say so: not when it is quiet, nor when all has been fetched.
@@ -6,13 +6,11 @@ restoring is whole when the offsets of absorbed records say so: not when it is q
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import structlog
 from faust.tables.recovery import Recovery
-from faust.transport.drivers import aiokafka as driver
-from faust.types import TP, EventT, Message
+from faust.types import TP, EventT
 from mode import Service
 from typing_extensions import override
 
@@ -120,29 +118,3 @@ class BulkRestore(Recovery):
             if self._restored_count:
                 log.info("sessions_restored", records=self._restored_count)
                 self._restored_count = 0
-
-
-class DeliversChangelogDirectly(driver.Consumer):
-    """`faust/transport/consumer.py` `_drain_messages` makes four tasks a message, to get away when a rebalance suspends
-    the flow while a delivery waits for room.
-
-    A changelog record whose queue has room waits for nothing, so it is delivered at once. Everything else goes the way
-    that it went before.
-    """
-
-    @override
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
-        queue = cast("Any", self.app.tables).changelog_queue
-        flow = self.app.flow_control
-        delivered = 0
-        async for tp, message in super().getmany(timeout):
-            if not self._is_changelog_tp(tp) or queue.full() or not flow.is_active():
-                yield tp, message
-                continue
-            known = self._read_offset[tp]
-            if known is None or message.offset >= known:
-                await self.callback(message)
-                self._read_offset[tp] = message.offset
-            delivered += 1
-            if not delivered % 100:
-                await asyncio.sleep(0)

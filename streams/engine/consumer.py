@@ -10,7 +10,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from typing_extensions import override
 
-from streams.engine.bulk_restore import DeliversChangelogDirectly
+from streams.engine.delivery import AcksBatches, DeliversInSlices
 from streams.engine.positions import start_offset
 
 log = structlog.get_logger(__name__)
@@ -151,24 +151,7 @@ class KeepsPaused(driver.Consumer):
         super().on_buffer_drop(tp)
 
 
-class AcksOwnGeneration(driver.Consumer):
-    """Row 6: `faust/streams.py` acks events of an old generation that it skips, and so moves the commit.
-
-    Such a record will be read again, so its ack must not count.
-    """
-
-    @override
-    def ack(self, message: Any) -> bool:
-        if message.generation_id != self.app.consumer_generation_id:
-            message.acked = True
-            self._unacked_messages.discard(message)
-            return False
-        return bool(super().ack(message))
-
-
-class SafeConsumer(
-    DeliversChangelogDirectly, FrozenFetches, SeeksToPositions, KeepsPaused, AcksOwnGeneration, driver.Consumer
-):
+class SafeConsumer(DeliversInSlices, FrozenFetches, SeeksToPositions, KeepsPaused, AcksBatches, driver.Consumer):
     """All answers together."""
 
 

@@ -15,6 +15,7 @@ from faust.tables import Table
 from faust.types import TP, EventT
 from typing_extensions import override
 
+from schemas.tracing import TRACE_HEADER
 from streams.core.fold import NotASessionRecordError, Restored
 from streams.engine.fence import SessionFence
 from streams.engine.halt import exit_for_restart
@@ -40,7 +41,8 @@ PUBLISHED_AGAIN_AT_ONCE = 500
 class Entry:
     """One session to write: the record for the topic and the bytes for the store; None for both retires it.
 
-    `beside` is written to the store in the same breath: its entry in the index of retirement.
+    `beside` is written to the store in the same breath: its entry in the index of retirement. `trace` goes on with the
+    record, where somebody traces a push of the session.
     """
 
     partition: int
@@ -48,6 +50,7 @@ class Entry:
     record: bytes | None
     stored: bytes | None
     beside: Mapping[bytes, bytes | None] = field(default_factory=dict)
+    trace: bytes | None = None
 
 
 class SessionTable(Table[bytes, bytes]):
@@ -209,6 +212,8 @@ class SessionTable(Table[bytes, bytes]):
             for entry in entries:
                 # The positions hold once all is written, so the very last record carries them.
                 headers = self._header(partition) if entry is entries[-1] else []
+                if entry.trace is not None:
+                    headers = [*headers, (TRACE_HEADER, entry.trace)]
                 if batch.append(key=entry.key, value=entry.record, timestamp=None, headers=headers) is None:
                     sent.append((partition, count, await self._send(producer, batch, partition)))
                     batch, count = producer.create_batch(), 0

@@ -9,8 +9,8 @@ import pytest
 
 from callweave.settings import Settings, _leaves
 from schemas.columns import COLUMNED_VIEWS, TABLES
-from schemas.enrichment import RECORDS
-from schemas.topics import ENRICHMENT_TOPICS, EVENT_TOPICS, TOPICS
+from schemas.records import RECORDS
+from schemas.topics import EVENT_TOPICS, KEYED_TOPICS, TOPICS
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,10 +41,10 @@ def test_every_setting_is_documented_and_every_documented_setting_exists():
 
 
 def test_the_topics_that_share_keys_share_their_partition_count():
-    assert [topic.suffix for topic in TOPICS if not topic.partitioned] == ["dead_letters", "reconcile"]
+    assert [topic.suffix for topic in TOPICS if not topic.partitioned] == ["dead_letters", "reconcile", "suppressions"]
     assert [topic.suffix for topic in EVENT_TOPICS] == ["cdr", "record", "voicemail"]
-    assert not any(topic.partitioned for topic in ENRICHMENT_TOPICS)
-    assert [topic.suffix for topic in ENRICHMENT_TOPICS] == list(RECORDS)
+    assert not any(topic.partitioned for topic in KEYED_TOPICS)
+    assert [topic.suffix for topic in KEYED_TOPICS] == list(RECORDS)
     sessions = next(topic for topic in TOPICS if topic.suffix == "sessions")
     assert sessions.config["cleanup.policy"] == "compact"
 

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
+from schemas.archive import RecordingFile
 from schemas.enrichment import (
     Agent,
     AgentEvent,
     AgentStatus,
     AgentStatusRead,
-    EnrichmentRecord,
     SessionDetail,
     SkillGroup,
 )
+from schemas.keyed import KeyedRecord
 from schemas.models import instant_of_ms
 from sinks.intake import take_in
 from sinks.keyed import keyed_rows
@@ -45,9 +46,9 @@ def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sink]:
         yield opened
 
 
-def load(sink: Sink, *records: tuple[str, EnrichmentRecord], sessions: Any = ()) -> None:
+def load(sink: Sink, *records: tuple[str, KeyedRecord], sessions: Any = ()) -> None:
     """Write one batch."""
-    by_table: dict[str, list[EnrichmentRecord]] = {}
+    by_table: dict[str, list[KeyedRecord]] = {}
     for name, record in records:
         by_table.setdefault(name, []).append(record)
     stored = sink.offsets().get(PLACE)
@@ -96,6 +97,27 @@ def test_the_later_answer_counts_whatever_the_batches_were(sink: Sink) -> None:
     load(sink, an_agent(30, "of the same moment"))
 
     assert sink.query("SELECT agent_name, nick, role_id FROM agents").rows == [("third", "A\t\\N", 3)]
+
+
+def a_file(asked: int, status: str, **changes: Any) -> tuple[str, RecordingFile]:
+    values: dict[str, Any] = {
+        "sdk_app_id": APP, "session_id": "s", "file_kind": "recording", "recording_id": "1700000110~8613900000001",
+        "asked_at": at(asked), "status": status, "problem": None, "path": None, "sha256": None, "size_bytes": None,
+        "content_type": None, "duration_seconds": None, "fetched_from": None, "attempts_count": asked,
+        "generated_at": at(0), "first_seen_at": at(1), "next_attempt_at": None, "stored_at": None, "deleted_at": None,
+        "addresses": {"url": "https://r.example/a.mp3"}, **changes,
+    }  # fmt: skip
+    return "recording_files", RecordingFile(**values)
+
+
+def test_a_files_fate_replaces_what_was_said_of_it_before(sink: Sink) -> None:
+    load(sink, a_file(2, "stored", path="sha256/ab/ab.mp3", size_bytes=7, duration_seconds=1.25))
+    load(sink, a_file(1, "waiting", problem="HTTP 403"))
+
+    columns = "session_id, recording_id, status, problem, path, size_bytes, duration_seconds, attempts_count"
+    assert sink.query(f"SELECT {columns} FROM recording_files").rows == [
+        ("s", "1700000110~8613900000001", "stored", None, "sha256/ab/ab.mp3", 7, 1.25, 2)
+    ]
 
 
 def test_loading_a_batch_again_changes_nothing_not_even_its_time(sink: Sink) -> None:

@@ -207,7 +207,7 @@ def test_sessions_are_retired_through_a_kill_and_stay_so_while_the_warehouse_kee
         publish(program, [old])
         with a_worker(program) as worker:
             until_restored(program, worker, len(records))
-            eventually(lambda: counted(program, worker, "callweave_worker_dead_letters_total") == 1)
+            eventually(lambda: counted(program, worker, "callweave_dead_letters_total") == 1)
             program.run("status", "--wait-idle", "60")
         assert len(session_records(program)) == len(records), "what was forgotten did not come back"
         assert program.sql("select count(*) as n from sessions") == [{"n": sessions}]

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from ingest.enrich.details import WantedSession, details_of
 from ingest.enrich.directory import AGENTS, Changes, States, changes
 from ingest.enrich.statuses import status_news, windows
-from schemas.enrichment import Agent, decode_enrichment
+from schemas.enrichment import Agent
 from schemas.models import instant_of_ms
+from schemas.records import decode_keyed
 from sinks.keyed import latest
 
 APP = 1_400_000_001
@@ -39,7 +40,7 @@ def compare(states: States, items: list[Any], moment: int) -> Changes:
 
 def take(states: States, found: Changes, count: int | None = None) -> None:
     for state in found.states[:count]:
-        assert decode_enrichment("agents", state.key, state.encoded()) == state
+        assert decode_keyed("agents", state.key, state.encoded()) == state
         states.take(AGENTS, state)
 
 
@@ -119,7 +120,7 @@ def test_the_events_of_a_session_are_the_same_rows_in_whatever_order_the_api_lis
         letter.dead_letter_id for letter in second.letters
     )
     for event in first.events:
-        assert decode_enrichment("agent_events", event.key, event.encoded()) == event
+        assert decode_keyed("agent_events", event.key, event.encoded()) == event
 
 
 statuses = st.lists(

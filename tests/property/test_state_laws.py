@@ -127,6 +127,18 @@ def test_restoring_absorbs_and_says_when_the_topic_says_less(mine, theirs):
     assert restored.says_more == (folded([*mine, *theirs]) != folded(theirs))
 
 
+@given(histories, st.data())
+def test_a_record_that_knows_all_that_is_stored_takes_its_place(history, data):
+    count = data.draw(st.integers(1, len(history)))
+    earlier, now = fold(KEY, None, history[:count]), fold(KEY, None, history)
+    assert earlier.stored is not None
+    assert now.record is not None
+
+    restored = restore(earlier.stored, now.record)
+
+    assert (restored.stored, restored.says_more) == (now.stored, False)
+
+
 @given(histories)
 def test_every_recording_stands_in_exactly_one_row(history):
     row = document(folded(history))

@@ -19,7 +19,8 @@ from ingest.reconcile.client import ApiClient
 from ingest.reconcile.limiter import Limiter
 from ingest.reconcile.metrics import ReconcileMetrics
 from ingest.reconcile.publishing import PatientPublisher
-from schemas.enrichment import RECORDS, EnrichmentRecord, decode_enrichment
+from schemas.keyed import KeyedRecord
+from schemas.records import RECORDS, decode_keyed
 from schemas.topics import DEAD_LETTERS, ENRICHMENT_TOPICS
 from tests.support.api import NOW
 from tests.support.reconciling import PREFIX, KafkaThatIsAList, an_account
@@ -64,15 +65,15 @@ class Enrichment:
 def records_in(kafka: KafkaThatIsAList, suffix: str) -> list[Any]:
     """Every record of one topic, in order."""
     return [
-        decode_enrichment(suffix, record.key, record.value)
+        decode_keyed(suffix, record.key, record.value)
         for record in kafka.journal
         if record.topic == f"{PREFIX}{suffix}"
     ]
 
 
-def rows_in(kafka: KafkaThatIsAList, suffix: str) -> dict[bytes, EnrichmentRecord]:
+def rows_in(kafka: KafkaThatIsAList, suffix: str) -> dict[bytes, KeyedRecord]:
     """What a warehouse would hold of one topic."""
-    rows: dict[bytes, EnrichmentRecord] = {}
+    rows: dict[bytes, KeyedRecord] = {}
     for record in records_in(kafka, suffix):
         if record.key not in rows or record.asked_at > rows[record.key].asked_at:
             rows[record.key] = record

@@ -24,7 +24,11 @@ PLANTED: Final = {
 _SHOWN_MAX: Final = 20
 _TAIL_BYTES: Final = 8_000
 
-LOGS: Final = Path(tempfile.mkdtemp(prefix="callweave-test-logs-"))
+_SHARED_BY: Final = "LOGS_OF_THE_TEST_RUN"
+"""Set for the processes that run tests for this one, so that all logs of a run lie in one folder."""
+_IS_OWNER: Final = _SHARED_BY not in os.environ
+LOGS: Final = Path(os.environ.get(_SHARED_BY) or tempfile.mkdtemp(prefix="callweave-test-logs-"))
+os.environ[_SHARED_BY] = str(LOGS)
 _OWNER_PID: Final = os.getpid()
 
 
@@ -64,5 +68,5 @@ def summary() -> list[str]:
 
 @atexit.register
 def _remove() -> None:
-    if os.getpid() == _OWNER_PID:
+    if _IS_OWNER and os.getpid() == _OWNER_PID:
         shutil.rmtree(LOGS, ignore_errors=True)

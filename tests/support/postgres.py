@@ -1,5 +1,6 @@
 """The Postgres of the test session: one server from a wheel, and a database of its own for each test that asks."""
 
+import fcntl
 import os
 import tempfile
 import uuid
@@ -23,7 +24,10 @@ def session_postgres() -> Iterator[PostgresServer]:
     # beside us closes that folder to others.
     os.environ["PATH"] = os.pathsep.join((os.environ.get("PATH", os.defpath), SYSTEM_PATH))
     with tempfile.TemporaryDirectory(prefix="callweave-pg-", ignore_cleanup_errors=True) as folder:
-        server = get_server(Path(folder) / "data", cleanup_mode="stop")
+        # One at a time: as root the wheel makes the server's user, and two that look for it at once both make it.
+        with (Path(tempfile.gettempdir()) / "callweave-pg.lock").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            server = get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
             with psycopg.connect(server.get_uri(ADMIN_DATABASE), autocommit=True) as admin:
                 # Nobody needs this data after a crash of the machine, and creating databases is mostly syncing.

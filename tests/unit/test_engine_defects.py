@@ -29,6 +29,7 @@ from streams.engine import halt
 from streams.engine.consumer import FrozenFetchThread, SafeConsumer
 from streams.engine.guard import ContiguityGuard
 from streams.engine.halt import ExitStatus
+from streams.engine.positions import positions_of
 from streams.engine.recovery import OrderedRecovery
 from streams.engine.table import Entry, SessionTable
 from tests.faults.trial import session_events
@@ -500,6 +501,23 @@ async def test_positions_ride_on_the_last_record_of_a_batch_and_into_the_store()
     )
     restored._read = {0: restored._stored_positions(0)}
     assert restored.source_positions() == {CDR: 7, RECORD: 9}
+
+
+async def test_a_trace_rides_on_its_own_session_and_takes_no_place_of_the_positions() -> None:
+    table = a_table_that_sends(lands_at=11)
+    traced = [
+        Entry(0, b"1:a", b"x", b"s", trace=b"00-t-1-01"),
+        Entry(0, b"1:b", b"x", b"s"),
+        Entry(0, b"1:c", b"x", b"s", trace=b"00-t-2-01"),
+    ]
+    await table.write(traced, {0: {CDR.topic: 7}})
+    positions = ("callweave-read", b'{"tccc.cdr":7}')
+    assert [headers for _, headers in table.app.producer._producer.records] == [
+        [("traceparent", b"00-t-1-01")],
+        [],
+        [positions, ("traceparent", b"00-t-2-01")],
+    ]
+    assert positions_of(table.app.producer._producer.records[-1][1]) == positions[1]
 
 
 def a_table_that_sends(*, lands_at: int = 11, error: Exception | None = None) -> Any:

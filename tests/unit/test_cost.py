@@ -1,0 +1,106 @@
+"""A guard against getting slower: how many calls each part of the way of a push makes, counted, not timed.
+
+Counts are the same on every machine, however busy. A bound is a fifth above what the code needs today; whoever needs
+more raises it, says why, and measures with `python -m bench.compare` what it costs in time.
+"""
+
+import asyncio
+import cProfile
+import pstats
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from bench.work import bodies
+from ingest.normalize import ReceivedPush, normalize
+from schemas.events import NormalizedEvent, decode_event
+from sinks.rows import lay_out, read_document
+from streams.core.fold import fold, restore
+from tests.support.consumers import CDR, FetchedConsumer, QueueStream, records
+
+# Calls for each; CPython 3.11, whose comprehensions are calls of their own. Measured: 146, 14, 320, 36, 133, 48.
+NORMALIZE, DECODE, FOLD, RESTORE, LOAD, ENGINE = 175, 17, 385, 43, 160, 58
+
+SESSIONS = 100
+AT = datetime(2026, 11, 24, 3, 55, tzinfo=UTC)
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def calls_each(job: Callable[[], object], count: int) -> float:
+    """Calls of Python and of C functions, for each of `count` things that a job does, once its caches are filled."""
+    job()
+    profile = cProfile.Profile()
+    profile.runcall(job)
+    return pstats.Stats(profile).total_calls / count  # type: ignore[attr-defined]  # typeshed does not know it
+
+
+@pytest.fixture(scope="module")
+def pushes() -> list[ReceivedPush]:
+    """The work of the bench: a CDR and two recordings for each call, far apart, 5 % delivered twice."""
+    return [
+        ReceivedPush.of(body, headers={"X-TCCC-PUSH-UUID": f"p{number}"}, action=action, received_at=AT)
+        for number, (action, body) in enumerate(bodies(SESSIONS))
+    ]
+
+
+@pytest.fixture(scope="module")
+def events(pushes: list[ReceivedPush]) -> list[NormalizedEvent]:
+    return [event for push in pushes if (event := normalize(push).event) is not None]
+
+
+@pytest.fixture(scope="module")
+def published(events: list[NormalizedEvent]) -> dict[bytes, bytes]:
+    return fold_all(events)
+
+
+def fold_all(events: list[NormalizedEvent]) -> dict[bytes, bytes]:
+    stored: dict[bytes, bytes] = {}
+    records: dict[bytes, bytes] = {}
+    for event in events:
+        folded = fold(event.key, stored.get(event.key), [event])
+        if folded.stored is not None and folded.record is not None:
+            stored[event.key], records[event.key] = folded.stored, folded.record
+    return records
+
+
+def test_a_push_is_normalized_in_so_many_calls(pushes: list[ReceivedPush]) -> None:
+    assert calls_each(lambda: [normalize(push) for push in pushes], len(pushes)) < NORMALIZE
+
+
+def test_an_event_is_read_in_so_many_calls(events: list[NormalizedEvent]) -> None:
+    raw = [(event.key, event.encoded()) for event in events]
+    assert calls_each(lambda: [decode_event(*record) for record in raw], len(raw)) < DECODE
+
+
+def test_an_event_is_folded_in_so_many_calls(events: list[NormalizedEvent]) -> None:
+    assert calls_each(lambda: fold_all(events), len(events)) < FOLD
+
+
+def test_a_record_is_restored_in_so_many_calls(published: dict[bytes, bytes]) -> None:
+    assert calls_each(lambda: [restore(None, record) for record in published.values()], len(published)) < RESTORE
+
+
+def test_a_session_is_laid_out_for_the_warehouse_in_so_many_calls(published: dict[bytes, bytes]) -> None:
+    def load() -> object:
+        return lay_out(read_document(*record) for record in published.items())
+
+    assert calls_each(load, len(published)) < LOAD
+
+
+def test_a_record_passes_the_engine_in_so_many_calls() -> None:
+    """From the fetch to the batch and to its acknowledgement; a task for each would show at once."""
+    count = 400
+
+    async def pass_through() -> None:
+        consumer = FetchedConsumer(records(*range(count)))
+        await consumer.drained()
+        batches = QueueStream(consumer).take_events(count, within=0)
+        batch = await anext(batches)
+        consumer.queue.force_put_nowait(SimpleNamespace(message=batch[0].message))
+        await anext(batches)
+        assert len(consumer._acked[CDR]) == count
+
+    assert calls_each(lambda: asyncio.run(pass_through()), count) < ENGINE
