@@ -16,10 +16,12 @@ UPGRADE ?=
 export KAFKA
 
 .DEFAULT_GOAL := help
-# For `make chaos-engine`: trials of each fault, and whom they are of (callweave or stock; rocksdb or memory).
+# For `make chaos-engine`: trials of each fault, whom they are of (callweave or stock; rocksdb, memory or both by turns),
+# and how many run side by side.
 TRIALS ?= 1
 WORKER ?= callweave
-STORE ?= rocksdb
+STORE ?= both
+JOBS ?= 4
 # How long faults strike in `make chaos`, the seed of its plan (empty: drawn, and told), and which warehouse.
 MINUTES ?= 3
 SEED ?=
@@ -56,8 +58,8 @@ chaos: $(STAMP) ## faults strike real processes while pushes come, then every an
 chaos-proof: $(STAMP) ## the same with the code broken in five ways, each of which must be caught
 	@$(BIN)/python -m tests.faults.chaos --proof
 
-chaos-engine: $(STAMP) ## two workers, a fault in the middle of the load, and what was lost (TRIALS=n WORKER=stock STORE=memory)
-	@$(BIN)/python -m tests.faults.engine_trials --trials $(TRIALS) --worker $(WORKER) --store $(STORE)
+chaos-engine: $(STAMP) ## two workers, a fault in the middle of the load, and what was lost (TRIALS=n WORKER=stock STORE=memory JOBS=4)
+	@$(BIN)/python -m tests.faults.engine_trials --trials $(TRIALS) --worker $(WORKER) --store $(STORE) --jobs $(JOBS)
 	@$(BIN)/python -m tests.faults.engine_trials --summary
 
 lock: $(STAMP) ## write requirements.lock anew from pyproject.toml (UPGRADE="name ..." moves these to their newest)

@@ -1,5 +1,8 @@
 """`make bench-restore`: documents restored a second, cold: in bulk, and Faust's own way; and seconds until ready, warm.
 
+Also by the worker's own processor time, which says the same on a machine that others use. After every start the stores
+are compared with what was published, session by session; any difference ends the run.
+
 python -m bench.restore [--sessions N] [--rounds N]
 """
 
@@ -19,7 +22,7 @@ import uuid
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiokafka import AIOKafkaProducer
 
@@ -32,6 +35,8 @@ from callweave.topics import apply_topics
 from ingest.normalize import ReceivedPush, normalize
 from schemas.topics import SESSIONS
 from streams.core.fold import fold
+from streams.engine.store import partition_store
+from streams.worker import WorkerOptions, build_worker
 
 READY_SECONDS_MAX = 600.0
 STOCK = "stock"
@@ -56,24 +61,34 @@ def main() -> int:
 def measure(data: Path, sessions: int, rounds: int) -> dict[str, Any]:
     """Interleaved rounds: Faust's way and ours from an empty disk, ours from a full one."""
     asyncio.run(apply_topics(load_settings()))
-    size = asyncio.run(fill(sessions))
+    published = asyncio.run(fill(sessions))
     restoring: dict[str, list[float]] = {"cold_bulk": [], "cold_stock": []}
+    working: dict[str, list[float]] = {"cold_bulk": [], "cold_stock": []}
     ready: dict[str, list[float]] = {"cold_bulk": [], "cold_stock": [], "warm": []}
+    compared = 0
     for _ in range(rounds):
         for name, arguments in (("cold_stock", [STOCK]), ("cold_bulk", []), ("warm", [])):
             if name != "warm":
                 shutil.rmtree(data, ignore_errors=True)
             expected = 0 if name == "warm" else sessions
-            until_ready, in_restoring = start_once(data, arguments, expected)
+            until_ready, told = start_once(data, arguments, expected)
+            compare(data, published)
+            compared += 1
             ready[name].append(until_ready)
             if name != "warm":
-                restoring[name].append(sessions / in_restoring)
+                restoring[name].append(sessions / told["bench_restoring_seconds"])
+                working[name].append(sessions / told["bench_restoring_cpu_seconds"])
     return {
         "sessions": sessions,
-        "record_bytes_mean": size,
+        "starts_whose_every_session_was_right": compared,
+        "state_bytes_mean": sum(map(len, published.values())) // sessions,
         "cores": os.cpu_count(),
         "load_average": os.getloadavg()[0],
         "documents_per_second": {name: spread(values) for name, values in restoring.items()},
+        "documents_per_cpu_second": {name: spread(values) for name, values in working.items()},
+        "cpu_ratio_bulk_to_stock": spread(
+            [bulk / stock for bulk, stock in zip(working["cold_bulk"], working["cold_stock"], strict=True)]
+        ),
         "seconds_until_ready": {name: spread(values) for name, values in ready.items()},
     }
 
@@ -82,8 +97,29 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"median": round(statistics.median(values), 2), "min": round(min(values), 2), "max": round(max(values), 2)}
 
 
-async def fill(sessions: int) -> int:
-    """Publish one record a session, as the worker would; their mean size."""
+def compare(data: Path, published: dict[bytes, bytes]) -> None:
+    """The stores that a start left: each session, in its partition, with its state."""
+    settings = load_settings(data_dir=data)
+    options = WorkerOptions(
+        faust_broker="kafka://nobody",
+        topic_prefix=settings.kafka.topic_prefix,
+        partitions=settings.kafka.partitions,
+        state_dir=settings.state_dir,
+        instance_id="compare",
+        now=lambda: datetime.now(UTC),
+    )
+    table = build_worker(options).table
+    found: dict[bytes, bytes | None] = {}
+    for partition in range(settings.kafka.partitions):
+        store = partition_store(table.data, partition)
+        found |= {key: store.get(key) for key in store.session_keys()}
+        cast("Any", table.data)._dbs.pop(partition).close()  # noqa: SLF001  (the next start has to get its lock)
+    wrong = [key for key in published.keys() | found.keys() if published.get(key) != found.get(key)]
+    assert not wrong, f"{len(wrong)} sessions were not restored as they were published, {wrong[0]!r} among them"
+
+
+async def fill(sessions: int) -> dict[bytes, bytes]:
+    """Publish one record a session, as the worker would; the state of each session."""
     by_key: dict[bytes, list[Any]] = {}
     for number, (action, body) in enumerate(bodies(sessions)):
         push = ReceivedPush.of(
@@ -93,7 +129,7 @@ async def fill(sessions: int) -> int:
         assert event is not None
         by_key.setdefault(event.key, []).append(event)
     topic = SESSIONS.name(os.environ["CALLWEAVE_KAFKA__TOPIC_PREFIX"])
-    total = 0
+    states: dict[bytes, bytes] = {}
     async with AIOKafkaProducer(
         bootstrap_servers=os.environ["CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS"],
         acks="all",
@@ -101,15 +137,16 @@ async def fill(sessions: int) -> int:
         compression_type="lz4",
     ) as producer:
         for key, events in by_key.items():
-            record = fold(key, None, events).record
-            assert record is not None
-            total += len(record)
-            await producer.send(topic, record, key=key)
-    return total // len(by_key)
+            folded = fold(key, None, events)
+            assert folded.record is not None
+            assert folded.stored is not None
+            states[key] = folded.stored
+            await producer.send(topic, folded.record, key=key)
+    return states
 
 
-def start_once(data: Path, arguments: list[str], expected: int) -> tuple[float, float]:
-    """Start a worker: seconds until it is ready with so many records restored, and seconds of them in restoring."""
+def start_once(data: Path, arguments: list[str], expected: int) -> tuple[float, dict[str, float]]:
+    """Start a worker: seconds until it is ready with so many records restored, and what it tells of restoring."""
     environment = {
         **os.environ,
         "CALLWEAVE_DATA_DIR": str(data),
@@ -126,7 +163,7 @@ def start_once(data: Path, arguments: list[str], expected: int) -> tuple[float, 
                 until_ready = time.perf_counter() - begun
                 told = gauges(ask(data, worker.pid, "/metrics")[1])
                 if told["bench_restored_records"] == expected:
-                    return until_ready, told["bench_restoring_seconds"]
+                    return until_ready, told
             time.sleep(0.02)
         raise TimeoutError("the worker did not become ready")
     finally:

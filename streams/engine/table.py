@@ -58,10 +58,10 @@ class SessionTable(Table[bytes, bytes]):
 
     Row 9: `faust/tables/base.py` sends through `ProducerBuffer`, where a failed send is only logged and the commit's
     `flush()` waits without raising. Here records go out as ready-made batches to their explicit partition and are
-    awaited. Row 10: restoring takes the last record of each key, so a stale record may replace better state; here
-    `apply_changelog_batch` absorbs, and what the union knows beyond the last record is published again before the
-    worker is ready. Row 11: an acknowledged offset other than the one after the last known means that somebody else
-    wrote to our partition.
+    awaited. Row 10: `faust/stores/*.py` `apply_changelog_batch` takes the last record of each key, so a stale record
+    may replace better state; here it absorbs, and what the union knows beyond the last record is published again
+    before the worker is ready. Row 11: an acknowledged offset other than the one after the last known means that
+    somebody else wrote to our partition.
     """
 
     def __init__(

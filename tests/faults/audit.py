@@ -1,13 +1,14 @@
 """The count after a trial: the session topic, and what restarts would restore, against the ledger.
 
 Restoring is the worker's own code, fed with the records that are really in the topic: into an empty store (a cold
-start), and onto each store that a worker left behind, however it ended (a warm start).
+start), and onto each partition's store that a worker left behind, however it ended (a warm start).
 """
 
 import asyncio
 import json
 import tempfile
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,17 +52,23 @@ class Audit:
         """Whether everything is there, once."""
         return not (self.lost or self.stale or self.restored_wrong or self.duplicates)
 
+    def compare(self, kind: str, restored: Mapping[tuple[int, bytes], set[str]], expected: Ledger) -> None:
+        """Note the sessions that a restart of this kind would restore otherwise than they were published."""
+        sessions = {key: reports for (_, key), reports in restored.items()}
+        wrong = [key.decode() for key in expected.keys() | sessions.keys() if sessions.get(key) != expected.get(key)]
+        if wrong:
+            self.restored_wrong[kind] = sorted(wrong)
+
 
 async def audit(trial: Trial) -> Audit:
     """Compare everything with the ledger."""
     records, ends = await read_sessions(trial.settings)
     found = Audit(compacted=sum(ends.values()) - len(records))
-    union: Ledger = {}
-    last: Ledger = {}
+    union: dict[bytes, set[str]] = {}
+    last: dict[bytes, set[str]] = {}
     for record in records:
-        reports = set(jsontext.decode(record.value)["state"]["reports"])
-        union[record.key] = union.get(record.key, set()) | reports
-        last[record.key] = reports
+        last[record.key] = reports = set(jsontext.decode(record.value)["state"]["reports"])
+        union.setdefault(record.key, set()).update(reports)
     for key, reports in trial.ledger.items():
         if missing := reports - union.get(key, set()):
             found.lost[key.decode()] = sorted(missing)
@@ -69,12 +76,16 @@ async def audit(trial: Trial) -> Audit:
     if trial.worker == "stock":
         return found
     with tempfile.TemporaryDirectory() as empty:
-        cold = restored(Path(empty), trial, records)
-        found.duplicates = len(cold.sessions) - len({key for _, key in cold.sessions})
-        found.reread = await _unread(trial.settings, cold.positions)
-        _compare(found, "cold", cold, trial.ledger)
+        cold = restored(table_of(Path(empty), trial), range(PARTITIONS), records)
+    found.duplicates = len(cold.sessions) - len({key for _, key in cold.sessions})
+    found.reread = await _unread(trial.settings, cold.positions)
+    found.compare("cold", cold.sessions, trial.ledger)
+    lies_in = {record.key: record.partition for record in records}
     for state in sorted(trial.folder.glob("worker*/state")) if trial.store == "rocksdb" else []:
-        _compare(found, state.parent.name, restored(state, trial, records), trial.ledger)
+        table = table_of(state, trial)
+        held = [partition for partition in range(PARTITIONS) if table.data.partition_path(partition).exists()]
+        expected = {key: reports for key, reports in trial.ledger.items() if lies_in.get(key) in held}
+        found.compare(state.parent.name, restored(table, held, records).sessions, expected)
     return found
 
 
@@ -96,8 +107,8 @@ class Restored:
     positions: dict[TP, int]
 
 
-def restored(state_dir: Path, trial: Trial, records: list[ConsumerRecord]) -> Restored:
-    """Run the worker's restoring on a state directory."""
+def table_of(state_dir: Path, trial: Trial) -> Any:
+    """The worker's own table on a state directory."""
     options = WorkerOptions(
         faust_broker="kafka://nobody",
         topic_prefix=trial.prefix,
@@ -107,16 +118,22 @@ def restored(state_dir: Path, trial: Trial, records: list[ConsumerRecord]) -> Re
         now=lambda: datetime.now(UTC),
         store=trial.store,
     )
-    table = build_worker(options).table
+    return build_worker(options).table
+
+
+def restored(table: Any, partitions: Iterable[int], records: list[ConsumerRecord]) -> Restored:
+    """Run the worker's restoring on partitions of a table: what a start would read after what the store knows."""
     known = {
-        partition: table.data.persisted_offset(TP(table.changelog_topic_name, partition))
-        for partition in range(PARTITIONS)
+        partition: table.data.persisted_offset(TP(table.changelog_topic_name, partition)) for partition in partitions
     }
-    # A start reads on after what the store knows.
-    tail = [record for record in records if (at := known[record.partition]) is None or record.offset > at]
-    table.apply_changelog_batch([SimpleNamespace(message=record) for record in tail])  # type: ignore[misc]
+    tail = [
+        record
+        for record in records
+        if record.partition in known and ((at := known[record.partition]) is None or record.offset > at)
+    ]
+    table.apply_changelog_batch([SimpleNamespace(message=record) for record in tail])
     state = Restored({}, {})
-    for partition in range(PARTITIONS):
+    for partition in known:
         for key, value in _items(table.data, partition):
             if is_session_key(key):
                 state.sessions[partition, key] = set(jsontext.decode(value)["reports"])
@@ -165,13 +182,6 @@ async def keep_evidence(trial: Trial, found: Audit) -> None:
             indent=1,
         )
     )
-
-
-def _compare(found: Audit, kind: str, state: Restored, ledger: Ledger) -> None:
-    sessions = {key: reports for (_, key), reports in state.sessions.items()}
-    wrong = [key.decode() for key in ledger.keys() | sessions.keys() if sessions.get(key) != ledger.get(key)]
-    if wrong:
-        found.restored_wrong[kind] = sorted(wrong)
 
 
 def _items(store: Any, partition: int) -> list[tuple[bytes, bytes]]:

@@ -1,9 +1,10 @@
 """The same join with stock Faust: its agent, its table, its commits, and nothing of `streams.engine`.
 
 The contestant that proves that the trials can fail (`engine_trials --worker stock`). Its settings are Faust's
-defaults (dynamic membership, a commit every 2.8 s) but for the session's length.
+defaults (dynamic membership, a commit every 2.8 s, one standby replica unless told otherwise) but for the session's
+length.
 
-    python -m tests.faults.stock_worker BOOTSTRAP_SERVERS PREFIX STATE_DIR STORE
+    python -m tests.faults.stock_worker BOOTSTRAP_SERVERS PREFIX STATE_DIR STORE STANDBY_REPLICAS
 """
 
 import sys
@@ -19,7 +20,7 @@ from streams.core.fold import fold
 PARTITIONS = 4
 
 
-def build(bootstrap_servers: str, prefix: str, state_dir: Path, store: str) -> faust.App:
+def build(bootstrap_servers: str, prefix: str, state_dir: Path, store: str, standby_replicas: int) -> faust.App:
     """One agent over the three event topics, one table whose changelog is the session topic."""
     app = faust.App(
         f"{prefix}worker",
@@ -31,6 +32,7 @@ def build(bootstrap_servers: str, prefix: str, state_dir: Path, store: str) -> f
         topic_partitions=PARTITIONS,
         topic_allow_declare=False,
         topic_disable_leader=True,
+        table_standby_replicas=standby_replicas,
         stream_wait_empty=True,
         consumer_auto_offset_reset="earliest",
         broker_session_timeout=10.0,
@@ -61,8 +63,8 @@ def build(bootstrap_servers: str, prefix: str, state_dir: Path, store: str) -> f
 
 
 def main() -> None:
-    bootstrap_servers, prefix, state_dir, store = sys.argv[1:5]
-    app = build(bootstrap_servers, prefix, Path(state_dir), store)
+    bootstrap_servers, prefix, state_dir, store, standby_replicas = sys.argv[1:6]
+    app = build(bootstrap_servers, prefix, Path(state_dir), store, int(standby_replicas))
     faust.Worker(app, loglevel="INFO").execute_from_commandline()
 
 

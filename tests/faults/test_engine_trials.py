@@ -1,48 +1,34 @@
 """Each fault of `make chaos-engine` twice, with a small load: the campaign in `docs/engine-trials.md`, in short.
 
-Both trials of a fault run side by side on one broker of their own, one on each store.
+All trials run side by side on brokers of their own; of the two of a fault, one is on each store.
 """
-
-import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.faults.engine_trials import Outcome, run_trial
-from tests.faults.trial import FAULTS, Trial, TrialBroker
+from streams.engine.halt import ExitStatus
+from tests.faults.engine_trials import Campaign, Outcome, Plan, read_results
+from tests.faults.trial import FAULTS
 from tests.support.broker import kafka_version
 
 SESSIONS = 300
 
+pytestmark = pytest.mark.timeout(400)
+
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrialBroker]:
-    """A Kafka that the trials may stop and kill."""
-    with TrialBroker(tmp_path_factory.mktemp("kafka"), version=kafka_version(), heap_mb=512) as started:
-        yield started
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
+    """All trials, run once for the tests below."""
+    base = tmp_path_factory.mktemp("trials")
+    plan = Plan(results=base / "trials.jsonl", seeds=range(1, 3), sessions=SESSIONS, goes_on=True)
+    Campaign(plan, base, kafka_version()).run()
+    return read_results(plan.results)
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_fault_loses_nothing_and_doubles_nothing(fault: str, broker: TrialBroker, tmp_path: Path) -> None:
-    outcomes = await asyncio.gather(
-        *[
-            run_trial(
-                Trial(
-                    fault=fault,
-                    seed=seed,
-                    worker="callweave",
-                    store=store,
-                    broker=broker,
-                    folder=tmp_path / store,
-                    sessions=SESSIONS,
-                )
-            )
-            for seed, store in ((1, "rocksdb"), (2, "memory"))
-        ]
-    )
-    for outcome in outcomes:
+def test_a_fault_loses_nothing_and_doubles_nothing(fault: str, outcomes: list[Outcome]) -> None:
+    theirs = [outcome for outcome in outcomes if outcome.fault == fault]
+    assert sorted(outcome.store for outcome in theirs) == ["memory", "rocksdb"]
+    for outcome in theirs:
         check(outcome)
 
 
@@ -56,7 +42,7 @@ def check(outcome: Outcome) -> None:
         case "sigterm" | "rolling":
             assert outcome.exits.count(0) >= (2 if outcome.fault == "rolling" else 1)
         case "long_pause" | "failed_sends":
-            assert 75 in outcome.exits, "the worker did not start anew by itself"
+            assert ExitStatus.RESTART in outcome.exits, "the worker did not start anew by itself"
         case "short_pause" | "third_worker" | "broker_restart":
-            assert outcome.exits == []
+            assert set(outcome.exits) <= {ExitStatus.RESTART}, "on a machine that is slow it may start anew"
     assert (outcome.compacted > 0) == (outcome.fault == "compaction")

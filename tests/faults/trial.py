@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
 from typing_extensions import override
 
 from callweave.broker.local import LocalBroker
@@ -35,12 +37,21 @@ from callweave.topics import apply_topics
 from schemas.canonical import canonical, digest
 from schemas.events import TOPIC_OF, WIRE_MODELS, EventKind, NormalizedEvent
 from schemas.topics import SESSIONS, TOPICS
+from tests.faults.fork_server import ForkServer, Order, Started
 from tests.support.program import COMMAND, Program
 
 PARTITIONS = 4
 WAITING_SHARE = 0.75
 EARLY_SHARE = 0.5
+SESSIONS_IN_STOCK = 4
+"""Made once for all trials of a process: so many times what one trial takes, so that no two trials have the same."""
+STARTED_APART_SECONDS_MAX = 3.0
+AWAY_SECONDS_MAX = 3.0
+LOOK_SECONDS = 0.1
+"""How often the group's commits are looked at."""
 STILL_SECONDS_MAX = 90.0
+COMMAND_LINE, STOCK, WITH_STANDBYS = "callweave.cli.app", "tests.faults.stock_worker", "tests.faults.standby_worker"
+"""Modules whose `main` is a worker."""
 PAUSE_LONGER_THAN_THE_SESSION = 12.0
 PAUSE_SHORTER_THAN_THE_SESSION = 5.0
 SENDS_FAIL_SECONDS = 2.0
@@ -52,32 +63,58 @@ COMPACTS_AT_ONCE = {
     "delete.retention.ms": "1000",
 }
 
-Ledger = dict[bytes, set[str]]
+Ledger = dict[bytes, frozenset[str]]
 """What was published: digests of the reports by session."""
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One event, ready to be published."""
+
+    kind: EventKind
+    partition: int
+    key: bytes
+    value: bytes
+    digest: str
+
+
 class TrialBroker(LocalBroker):
-    """Kafka whose log cleaner looks for work five times a second instead of every 15 seconds."""
+    """Kafka whose log cleaner looks for work five times a second instead of every 15 seconds.
 
-    restarting = asyncio.Lock()
-    restarted_at = 0.0
-
-    async def restart(self, *, kill: bool, unless_since: float) -> None:
-        """Stop or kill it, and start it on the same port; of trials side by side, the first does it for all."""
-        async with self.restarting:
-            if self.restarted_at > unless_since:
-                return
-            if kill:
-                os.kill(self.pid, signal.SIGKILL)
-            await asyncio.to_thread(self.stop)
-            await asyncio.to_thread(self.start)
-            self.restarted_at = time.monotonic()
+    Trials side by side share it, with topics of their own. A restart is a fault for all of them: those that are to meet
+    one (`Restart`) have a broker for themselves.
+    """
 
     @override
     def _write_server_properties(self, port: int) -> None:
         super()._write_server_properties(port)
         with (self.data_dir / "server.properties").open("a", encoding="ascii") as properties:
             properties.write("log.cleaner.backoff.ms=200\n")
+
+
+class Restart:
+    """One restart of the broker for a group of trials: the first whose moment comes strikes for all."""
+
+    def __init__(self, broker: TrialBroker) -> None:
+        self._broker = broker
+        self._restarting: asyncio.Task[None] | None = None
+
+    @property
+    def has_struck(self) -> bool:
+        """Whether it has begun."""
+        return self._restarting is not None
+
+    async def strike(self, *, kill: bool) -> None:
+        """Stop or kill it, and start it on the same port, unless somebody else of the group did or does."""
+        if self._restarting is None:
+            self._restarting = asyncio.create_task(self._restart(kill=kill))
+        await asyncio.shield(self._restarting)
+
+    async def _restart(self, *, kill: bool) -> None:
+        if kill:
+            os.kill(self._broker.pid, signal.SIGKILL)
+        await asyncio.to_thread(self._broker.stop)
+        await asyncio.to_thread(self._broker.start)
 
 
 class NoProgressError(Exception):
@@ -126,13 +163,19 @@ class Trial:
     broker: TrialBroker
     folder: Path
     sessions: int
-    workers: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    forks: ForkServer | None = None
+    """Where workers are forked; None: each is a new process of the command, as it is deployed."""
+    restart: Restart | None = None
+    """For `broker_restart`: that of the group."""
+    standby: int = 0
+    """Faust's `table_standby_replicas`; callweave runs without."""
+    workers: dict[int, Started] = field(default_factory=dict)
     exits: list[int] = field(default_factory=list)
     detail: str = ""
     struck: float = 0.0
     progress: Progress = field(default_factory=Progress)
     ledger: Ledger = field(default_factory=dict)
-    _later: list[NormalizedEvent] = field(default_factory=list)
+    _later: list[Report] = field(default_factory=list)
     _log_starts: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -146,47 +189,65 @@ class Trial:
         """The share of the waiting load that is done when the fault strikes."""
         self.early = self.chance.uniform(0.0, 1.5) if self.chance.random() < EARLY_SHARE else None
         """Instead: so many seconds after both are ready, when most partitions have no commit yet."""
+        self.apart = self.chance.uniform(0.0, STARTED_APART_SECONDS_MAX)
+        """How long after the first worker the second starts, and so joins it at its work."""
 
     async def run(self) -> None:
         """The whole trial. Raises NoProgressError when nothing moves any more."""
         await apply_topics(self.settings)
         if self.fault == "compaction":
             await self.configure_sessions(COMPACTS_AT_ONCE)
-        events = load(self.sessions, self.chance)
-        waiting, self._later = events[: int(len(events) * WAITING_SHARE)], events[int(len(events) * WAITING_SHARE) :]
+        reports = load(self.sessions, self.chance)
+        share = int(len(reports) * WAITING_SHARE)
+        waiting, self._later = reports[:share], reports[share:]
         await self.publish(waiting)
         with self._supervised():
             watching = asyncio.create_task(self._watch())
             try:
-                for number in (1, 2):
-                    self.start(number)
+                self.start(1)
+                await asyncio.sleep(self.apart)
+                self.start(2)
                 await self._moment(len(waiting))
                 self.struck = time.monotonic()
                 await FAULTS[self.fault](self)
                 await self.publish_the_rest()
-                await self.until(lambda: self.progress.done >= len(events))
+                await self.until(lambda: self.progress.done >= len(reports))
             finally:
                 watching.cancel()
 
     async def _moment(self, waiting: int) -> None:
         if self.early is None:
-            await self.until(lambda: self.progress.done >= self.at * waiting)
+            await self.until(lambda: self._is_struck() or self.progress.done >= self.at * waiting)
         else:
-            await self.until(lambda: self.is_ready(1) and self.is_ready(2))
-            await asyncio.sleep(self.early)
+            await self.until(lambda: self._is_struck() or (self.is_ready(1) and self.is_ready(2)))
+            begun = time.monotonic()
+            await self.until(lambda: self._is_struck() or time.monotonic() - begun >= (self.early or 0.0))
+
+    def _is_struck(self) -> bool:
+        return self.restart is not None and self.restart.has_struck
 
     def start(self, number: int) -> None:
         """Start a worker on its own state directory."""
         data = self.folder / f"worker{number}"
         data.mkdir(parents=True, exist_ok=True)
         servers = self.broker.bootstrap_servers
-        program = Program(data, servers, self.prefix, {"WORKER__STORE": self.store})
-        stock = [sys.executable, "-m", "tests.faults.stock_worker", servers, self.prefix, str(data), self.store]
-        command = stock if self.worker == "stock" else [*COMMAND, "worker"]
-        with (data / "log").open("ab") as log:
-            self._log_starts[number] = log.tell()
+        environment = Program(data, servers, self.prefix, {"WORKER__STORE": self.store}).environment
+        log = data / "log"
+        log.touch()
+        self._log_starts[number] = log.stat().st_size
+        if self.worker == "stock":
+            module, arguments = STOCK, [servers, self.prefix, str(data), self.store, str(self.standby)]
+        elif self.standby:
+            module, arguments = WITH_STANDBYS, [str(self.standby)]
+        else:
+            module, arguments = COMMAND_LINE, ["worker"]
+        if self.forks is not None:
+            self.workers[number] = self.forks.start(Order(module, "main", arguments, environment, str(log)))
+            return
+        program = COMMAND if module == COMMAND_LINE else [sys.executable, "-m", module]
+        with log.open("ab") as out:
             self.workers[number] = subprocess.Popen(
-                command, env=program.environment, stdout=log, stderr=log, start_new_session=True
+                [*program, *arguments], env=environment, stdout=out, stderr=out, start_new_session=True
             )
 
     def send(self, number: int, signum: signal.Signals) -> None:
@@ -227,25 +288,31 @@ class Trial:
         except (urllib.error.URLError, TimeoutError):
             return False
 
-    async def publish(self, events: list[NormalizedEvent]) -> None:
-        """Events to their topics, all acknowledged, and into the ledger."""
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self.broker.bootstrap_servers, acks="all", enable_idempotence=True, linger_ms=5
-        )
-        await producer.start()
-        sends = [
-            await producer.send(TOPIC_OF[event.kind].name(self.prefix), event.encoded(), key=event.key)
-            for event in events
-        ]
-        await asyncio.gather(*sends)
-        await producer.stop()
-        for event in events:
-            self.ledger.setdefault(event.key, set()).add(event.digest)
+    async def publish(self, reports: list[Report]) -> None:
+        """Reports to their topics in ready-made batches, all acknowledged, and into the ledger."""
+        by_partition: dict[tuple[EventKind, int], list[Report]] = {}
+        for report in reports:
+            by_partition.setdefault((report.kind, report.partition), []).append(report)
+        sent: list[asyncio.Future[Any]] = []
+        async with AIOKafkaProducer(
+            bootstrap_servers=self.broker.bootstrap_servers, acks="all", enable_idempotence=True
+        ) as producer:
+            for (kind, partition), theirs in by_partition.items():
+                topic, batch = TOPIC_OF[kind].name(self.prefix), producer.create_batch()
+                for report in theirs:
+                    if batch.append(key=report.key, value=report.value, timestamp=None) is None:
+                        sent.append(await producer.send_batch(batch, topic, partition=partition))
+                        batch = producer.create_batch()
+                        batch.append(key=report.key, value=report.value, timestamp=None)
+                sent.append(await producer.send_batch(batch, topic, partition=partition))
+            await asyncio.gather(*sent)
+        for report in reports:
+            self.ledger[report.key] = self.ledger.get(report.key, frozenset()) | {report.digest}
 
     async def publish_the_rest(self) -> None:
-        """The events that come after the fault, or during it; once."""
-        events, self._later = self._later, []
-        await self.publish(events)
+        """The reports that come after the fault, or during it; once."""
+        reports, self._later = self._later, []
+        await self.publish(reports)
 
     async def configure_sessions(self, changes: dict[str, str]) -> None:
         """Give the session topic its promised settings with changes."""
@@ -267,12 +334,12 @@ class Trial:
                 async with admin_client(self.settings) as admin:
                     await self._watch_with(admin)
             except (KafkaError, OSError):
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(LOOK_SECONDS)
 
     async def _watch_with(self, admin: AIOKafkaAdminClient) -> None:
         while True:
             self.progress.note(sum((await group_offsets(admin, worker_group(self.settings))).values()))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(LOOK_SECONDS)
 
     @contextmanager
     def _supervised(self) -> Iterator[None]:
@@ -286,7 +353,7 @@ class Trial:
                     self.exits.append(status)
                 else:
                     process.send_signal(signal.SIGCONT)
-                    process.kill()
+                    process.send_signal(signal.SIGKILL)
                 process.wait()
 
 
@@ -333,9 +400,11 @@ async def third_worker(trial: Trial) -> None:
 
 
 async def broker_restart(trial: Trial) -> None:
-    """Kafka is stopped, or killed, and comes back on its port."""
-    trial.detail = trial.chance.choice(["stopped", "killed"])
-    await trial.broker.restart(kill=trial.detail == "killed", unless_since=trial.struck)
+    """Kafka is stopped, or killed, and comes back on its port; once for all trials of a group."""
+    assert trial.restart is not None
+    manner = trial.chance.choice(["stopped", "killed"])
+    trial.detail = "with the group" if trial.restart.has_struck else manner
+    await trial.restart.strike(kill=manner == "killed")
 
 
 async def failed_sends(trial: Trial) -> None:
@@ -377,16 +446,32 @@ async def _ended(trial: Trial, number: int) -> None:
 
 
 async def _away(trial: Trial) -> None:
-    seconds = trial.chance.choice([0.0, 0.0, trial.chance.uniform(0.0, 3.0)])
+    seconds = trial.chance.choice([0.0, trial.chance.uniform(0.0, AWAY_SECONDS_MAX)])
     trial.detail = f"away {seconds:.1f} s"
     await asyncio.sleep(seconds)
 
 
-def load(sessions: int, chance: random.Random) -> list[NormalizedEvent]:
-    """Three events a session, in an order that puts them far apart."""
-    events = [event for number in range(sessions) for event in session_events(number)]
-    chance.shuffle(events)
-    return events
+def load(sessions: int, chance: random.Random) -> list[Report]:
+    """Three reports a session, in an order that puts them far apart."""
+    numbers = chance.sample(range(sessions * SESSIONS_IN_STOCK), sessions)
+    reports = [report for number in numbers for report in session_reports(number)]
+    chance.shuffle(reports)
+    return reports
+
+
+@cache
+def session_reports(number: int) -> list[Report]:
+    """The events of a session, ready to be published: made once, for all trials of a process."""
+    return [
+        Report(
+            event.kind,
+            (murmur2(event.key) & 0x7FFFFFFF) % PARTITIONS,  # Kafka's own choice for the key
+            event.key,
+            event.encoded(),
+            event.digest,
+        )
+        for event in session_events(number)
+    ]
 
 
 def session_events(number: int) -> list[NormalizedEvent]:

@@ -30,7 +30,7 @@ def an_event(tp: TP, offset: int, *, generation: int = 2, value: bytes | None = 
     return SimpleNamespace(message=a_message(tp, offset, generation=generation, value=value))
 
 
-def a_message(tp: TP, offset: int, *, generation: int = 2, value: bytes | None = None) -> Message:
+def a_message(tp: TP, offset: int, *, generation: int = 2, key: bytes = b"1:a", value: bytes | None = None) -> Message:
     """A message as Faust's consumer makes it."""
     message = Message(
         topic=tp.topic,
@@ -39,7 +39,7 @@ def a_message(tp: TP, offset: int, *, generation: int = 2, value: bytes | None =
         timestamp=0.0,
         timestamp_type=0,
         headers={},
-        key=b"1:a",
+        key=key,
         value=value,
         checksum=None,
         tp=tp,

@@ -23,14 +23,17 @@ from faust.types import TP
 from intervaltree import IntervalTree
 from typing_extensions import override
 
+from schemas import jsontext
+from streams.core.fold import fold
 from streams.engine import halt
 from streams.engine.consumer import FrozenFetchThread, SafeConsumer
 from streams.engine.guard import ContiguityGuard
 from streams.engine.halt import ExitStatus
 from streams.engine.positions import positions_of
 from streams.engine.recovery import OrderedRecovery
-from streams.engine.table import Entry
-from tests.support.engine import an_event, offline_worker
+from streams.engine.table import Entry, SessionTable
+from tests.faults.trial import session_events
+from tests.support.engine import a_message, an_event, offline_worker
 
 CDR = TP("tccc.cdr", 0)
 CHANGELOG = TP("tccc.sessions", 0)
@@ -434,6 +437,35 @@ async def test_row_9_ours_does_not_return_from_a_write_that_failed() -> None:
     with pytest.raises(ConnectionError):
         await table.write([Entry(0, b"1:a", b"record", b"stored")], {0: {CDR.topic: 1}})
     assert table.stored(0, b"1:a") is None
+
+
+@pytest.mark.parametrize("store", ["memory", "rocksdb"])
+@pytest.mark.parametrize(("kind", "reports_kept"), [(faust.Table, 1), (SessionTable, 3)])
+def test_row_10_a_stale_record_that_comes_last_takes_nothing_from_a_restored_session(
+    kind: type[faust.Table[Any, Any]], reports_kept: int, store: str, tmp_path: Path
+) -> None:
+    """`faust/stores/{memory,rocksdb}.py` `apply_changelog_batch` put each record in the place of the one before."""
+    table = offline_worker(store, tmp_path).table
+    events = session_events(1)
+    key = events[0].key
+    whole, stale = fold(key, None, events).record, fold(key, None, events[:1]).record
+    records = [a_message(CHANGELOG, at, key=key, value=record) for at, record in enumerate((whole, stale))]
+    changelog = [SimpleNamespace(key=key, value=record.value, message=record) for record in records]
+    kind.apply_changelog_batch(table, changelog)
+    kept = jsontext.decode(table.stored(CHANGELOG.partition, key) or b"")
+    assert len(kept.get("state", kept)["reports"]) == reports_kept
+
+
+async def test_row_10_what_a_stale_record_lacked_is_published_again_before_the_worker_is_ready() -> None:
+    table = a_table_that_sends(lands_at=11)
+    events = session_events(1)
+    key = events[0].key
+    whole, stale = fold(key, None, events).record, fold(key, None, events[:1]).record
+    records = [a_message(CHANGELOG, 9 + at, key=key, value=record) for at, record in enumerate((whole, stale))]
+    table.apply_changelog_batch([SimpleNamespace(message=record) for record in records])
+    table.app.tables.recovery.active_offsets[CHANGELOG] = 10
+    await table.on_recovery_completed({CHANGELOG}, set())
+    assert [sent for sent, _ in table.app.producer._producer.records] == [key]
 
 
 async def test_row_11_a_batch_that_does_not_follow_the_last_record_ends_the_worker(exits: list[int]) -> None:
