@@ -70,9 +70,9 @@ lock: $(STAMP) ## write requirements.lock anew from pyproject.toml (UPGRADE="nam
 golden-update: $(STAMP) ## rewrite the golden scenarios' expectations; the diff is the review
 	@$(BIN)/python -m pytest tests/golden --golden-update $(PYTEST_ARGS)
 
-contracts: $(STAMP) ## write docs/contracts and docs/data-dictionary.md anew from the code; the diff is the review
+contracts: $(STAMP) ## write docs/contracts, docs/data-dictionary.md and docs/metrics.md anew from the code; the diff is the review
 	@$(BIN)/callweave contracts export docs/contracts
-	@mv docs/contracts/data-dictionary.md docs/data-dictionary.md
+	@mv docs/contracts/data-dictionary.md docs/contracts/metrics.md docs
 
 clean: ## remove .venv, caches and build leftovers; data and Kafka's jars stay
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
