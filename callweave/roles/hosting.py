@@ -11,7 +11,11 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from callweave.admin import AdminServer
+<<<<<<< HEAD
 from callweave.garbage import settle_garbage
+=======
+from callweave.permissions import PermissionWatch
+>>>>>>> a4fc9dc (Container file, compose file, permissions of each role in Kafka; a missing one is said in a sentence)
 from callweave.role_metrics import role_registry
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
@@ -36,14 +40,24 @@ async def hosted(  # noqa: PLR0913  (what a role says of itself, and how it is h
     token: str | None = None,
 ) -> AsyncIterator[Callable[..., None]]:
     """Serve the admin port and keep the role's entry in runtime.json, for as long as it runs."""
+    permissions = PermissionWatch(settings, role)
+
+    def unready() -> str | None:
+        return permissions.problem or not_ready_because()
+
+    def degraded() -> str | None:
+        return permissions.problem or degraded_because()
+
+    # A receiver that may not write takes pushes all the same: its spool has them.
+    takes_over = role != Role.RECEIVER
     admin = AdminServer(
         settings.admin,
-        not_ready_because=not_ready_because,
-        degraded_because=degraded_because,
+        not_ready_because=unready if takes_over else not_ready_because,
+        degraded_because=degraded_because if takes_over else degraded,
         not_live_because=not_live_because,
         routes=routes,
         takes_next_free_port=supervised,
-        registries=[role_registry(Role(role), not_ready_because, settings.kafka)],
+        registries=[role_registry(Role(role), unready if takes_over else not_ready_because, settings.kafka)],
     )
     url = await admin.start()
     runtime = Runtime(settings.data_dir)
@@ -52,10 +66,15 @@ async def hosted(  # noqa: PLR0913  (what a role says of itself, and how it is h
         runtime.publish(role, RoleEntry(os.getpid(), admin_url=url, push_url=push_url, token=token))
 
     publish()
+<<<<<<< HEAD
     settle_garbage()
+=======
+    watching = asyncio.create_task(permissions.keep())
+>>>>>>> a4fc9dc (Container file, compose file, permissions of each role in Kafka; a missing one is said in a sentence)
     try:
         yield publish
     finally:
+        watching.cancel()
         runtime.withdraw(role, os.getpid())
         await admin.stop()
 

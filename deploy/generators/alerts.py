@@ -1,6 +1,6 @@
 """The alert rules, made of the one list of metrics; each has a page in docs/runbook.
 
-The rule: an expression names a metric by its object in `schemas.metrics`, so none can be about a name that is not there.
+The rule: an expression names a metric by its object in `schemas.metrics`, so none is about a name that is not there.
 """
 
 from dataclasses import dataclass
@@ -208,7 +208,7 @@ GROUPS: Final[dict[str, tuple[Alert, ...]]] = {
             _grew(m.DEAD_LETTERS, "15m", by="stage, reason"),
             "0m",
             page=False,
-            summary="Something could not be used and is kept as a dead letter: {{ $labels.stage }}, {{ $labels.reason }}",
+            summary="A dead letter was written: {{ $labels.stage }}, {{ $labels.reason }}",
         ),
         Alert(
             "CallweaveKafkaCertificateExpires",
@@ -270,9 +270,7 @@ ALERTS: Final = tuple(alert for alerts in GROUPS.values() for alert in alerts)
 
 def rules_document() -> dict[str, Any]:
     """The file that Prometheus reads."""
-    return {
-        "groups": [
-            {"name": f"callweave-{name}", "rules": [alert.rule() for alert in alerts]}
-            for name, alerts in GROUPS.items()
-        ]
-    }
+    groups = [
+        {"name": f"callweave-{name}", "rules": [alert.rule() for alert in alerts]} for name, alerts in GROUPS.items()
+    ]
+    return {"groups": groups}

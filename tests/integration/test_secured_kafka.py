@@ -104,10 +104,10 @@ def listed(broker: SecuredKafka, prefix: str, client: Client, name: str, operati
 @pytest.mark.parametrize(
     "lacking",
     [
-        (Client.RECEIVER, "cdr", Operation.WRITE, "cdr"),
-        (Client.WORKER, "worker", Operation.READ, "not allowed"),
-        (Client.WORKER, "sessions", Operation.READ, "not allowed"),
-        (Client.LOADER, "sessions", Operation.READ, "not allowed"),
+        (Client.RECEIVER, "cdr", Operation.WRITE, "WRITE on the topic"),
+        (Client.WORKER, "worker", Operation.READ, "READ on the group"),
+        (Client.WORKER, "sessions", Operation.WRITE, "WRITE on the topic"),
+        (Client.LOADER, "sessions", Operation.READ, "READ on the topic"),
     ],
     ids=lambda lacking: f"{lacking[0]}-{lacking[1]}",
 )
