@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import Any, ClassVar
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import TopicAuthorizationFailedError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
     Boolean,
@@ -67,11 +67,13 @@ async def read_allowed_operations(admin: AIOKafkaAdminClient, topics: Sequence[s
         answer = await _ask(admin, topics)
     except NotImplementedError:
         return {}
-    return {
-        name: 0 if error_code else operations
-        for error_code, name, *_, operations, _ in answer.topics
-        if for_code(error_code) is not UnknownTopicOrPartitionError and operations != _NOT_TOLD
-    }
+    allowed: dict[str, int] = {}
+    for error_code, name, *_, operations, _ in answer.topics:
+        if for_code(error_code) is TopicAuthorizationFailedError:
+            allowed[name] = 0
+        elif not error_code and operations != _NOT_TOLD:
+            allowed[name] = operations
+    return allowed
 
 
 async def _ask(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> Any:
