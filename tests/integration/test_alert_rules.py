@@ -1,14 +1,18 @@
 """The rules as Prometheus's own engine reads them: valid, and each fires for a series that is as bad as it says."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
+from callweave.settings import Settings, _leaves
 from deploy.generators.alerts import ALERTS, rules_document
+from schemas.metrics import METRICS
 from tests.support.prometheus import tool
 
+RUNBOOK = Path(__file__).parents[2] / "docs/runbook"
 EXAMPLES: dict[str, list[tuple[str, str]]] = {
     # The series, and its values a minute apart, with which the alert fires after the given minutes.
     "CallweaveRoleDown": [('up{job="callweave-worker",instance="w:9464"}', "0x20")],
@@ -123,9 +127,29 @@ def _test(name: str, series: list[tuple[str, str]], minutes: int, *, must_fire: 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 def test_every_alert_has_its_page_in_the_runbook(alert) -> None:  # type: ignore[no-untyped-def]
-    page = Path(__file__).parents[2] / "docs/runbook" / alert.runbook
+    page = RUNBOOK / alert.runbook
     text = page.read_text(encoding="utf-8")
 
     assert text.startswith(f"# {alert.name}\n")
     for heading in ("## What it means", "## What to look at", "## What to do"):
         assert heading in text
+
+
+def test_the_runbook_names_only_metrics_settings_and_log_events_that_exist() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in RUNBOOK.glob("*.md"))
+    code = "".join(
+        file.read_text(encoding="utf-8")
+        for room in ("callweave", "ingest", "sinks", "streams")
+        for file in _sources(room)
+    )
+    known = {metric.name for metric in METRICS}
+    settings = {"__".join(path).upper() for path, _ in _leaves(Settings.model_fields)}
+
+    assert set(re.findall(r"\b(callweave_[a-z_]+)", text)) <= known
+    assert {name for name in re.findall(r"`([A-Z]+__[A-Z_]+)`", text) if name not in settings} == set()
+    for event in set(re.findall(r"event `([a-z_]+)`", text)):
+        assert f'"{event}"' in code, event
+
+
+def _sources(room: str) -> list[Path]:
+    return list((RUNBOOK.parents[1] / room).rglob("*.py"))

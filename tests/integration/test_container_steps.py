@@ -82,13 +82,9 @@ def test_what_the_container_file_builds_runs_and_tells_its_health(tmp_path: Path
 
 
 def _copy(source: Path, target: Path) -> None:
+    """As COPY does it: a folder's content into the folder, a file into it under its name."""
     if source.is_dir():
         shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     else:
-        into = (
-            target / source.name
-            if target.is_dir() or str(target).endswith("/") or target.name in ("deploy", "")
-            else target
-        )
-        into.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, into)
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target / source.name)
