@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import time
 import urllib.request
@@ -148,3 +149,36 @@ def test_a_collector_that_is_away_costs_no_push_and_no_stop(program: Program) ->
         process.terminate()
 
         assert process.wait(30) == 0
+
+
+@pytest.mark.timeout(300)
+def test_status_shows_all_of_it_again_and_again_until_it_is_interrupted(program: Program) -> None:
+    with program.role("receiver"), program.role("worker"), program.role("loader"):
+        url = eventually(lambda: program.roles().get("receiver", {}).get("push_url"))
+        push(
+            url,
+            "cdr",
+            SdkAppId=1,
+            SessionId="s",
+            Direction=0,
+            StartTimestamp=1_700_000_000,
+            EndedTimestamp=1_700_000_009,
+        )
+        program.run("status", "--wait-idle", "90")
+        watching = program.start("status", "--watch", "0.5", "--json")
+        assert watching.stdout is not None
+        seen = [json.loads(watching.stdout.readline()) for _ in range(2)]
+        watching.send_signal(signal.SIGINT)
+
+        assert watching.wait(30) == 0
+        assert {lag["reader"] for lag in seen[1]["observed"]["lags"]} == {"worker", "loader"}
+        assert seen[1]["observed"]["pushes"] == 1
+        assert set(seen[1]["observed"]["call_freshness_seconds"]) == {"p50", "p95"}
+        shown = program.run("status").stdout
+        for words in (
+            "worker, most behind:",
+            "loader, most behind:",
+            "freshness, end of the call to row:",
+            "pushes since",
+        ):
+            assert words in shown
