@@ -1,14 +1,15 @@
 """`status --watch`: the same picture again and again; in place on a terminal, block after block elsewhere."""
 
 import json
+import signal
 import sys
-import time
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from typing import NoReturn
 
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
@@ -17,19 +18,20 @@ from callweave.standing import Standing
 
 def watch_standing(look: Callable[[], Standing], seconds: float, *, as_json: bool) -> NoReturn:
     """Look and show until Ctrl-C, which is how it ends well. With JSON: one object a line, for programs."""
-    try:
-        if as_json or not sys.stdout.isatty():
-            while True:
-                standing = look()
-                print(json.dumps(standing.as_json()) if as_json else "\n".join(_lines(standing)), flush=True)
-                time.sleep(seconds)
-        console = Console()
-        with Live(console=console, auto_refresh=False, screen=False) as live:
-            while True:
+    stop = threading.Event()
+    # A handler of our own: asyncio's would cancel the look that is under way, and aiokafka swallows cancellations.
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    if as_json or not sys.stdout.isatty():
+        while not stop.is_set():
+            standing = look()
+            print(json.dumps(standing.as_json()) if as_json else "\n".join(_lines(standing)), flush=True)
+            stop.wait(seconds)
+    else:
+        with Live(auto_refresh=False) as live:
+            while not stop.is_set():
                 live.update(_picture(look()), refresh=True)
-                time.sleep(seconds)
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+                stop.wait(seconds)
+    raise typer.Exit(0)
 
 
 def _lines(standing: Standing) -> list[str]:
