@@ -24,11 +24,7 @@ STORE ?= rocksdb
 MINUTES ?= 3
 SEED ?=
 WAREHOUSE ?= both
-<<<<<<< HEAD
-.PHONY: help demo test check bench bench-compare bench-restore chaos chaos-proof chaos-engine lock golden-update contracts clean
-=======
-.PHONY: help demo test check bench bench-restore chaos chaos-proof chaos-engine lock golden-update contracts deploy-files clean
->>>>>>> a4fc9dc (Container file, compose file, permissions of each role in Kafka; a missing one is said in a sentence)
+.PHONY: help demo test check bench bench-compare bench-restore chaos chaos-proof chaos-engine lock golden-update contracts deploy-files clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

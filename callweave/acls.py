@@ -17,7 +17,17 @@ from callweave.kafka import admin_client
 from callweave.settings import Settings
 from callweave.standing import worker_group
 from callweave.topics import topics_of
-from schemas.topics import DEAD_LETTERS, ENRICHMENT_TOPICS, EVENT_TOPICS, RECONCILE, SESSIONS, Topic
+from schemas.topics import (
+    ARCHIVE_TOPICS,
+    DEAD_LETTERS,
+    ENRICHMENT_TOPICS,
+    EVENT_TOPICS,
+    KEYED_TOPICS,
+    LEGAL_HOLDS,
+    RECONCILE,
+    SESSIONS,
+    Topic,
+)
 
 
 class Client(StrEnum):
@@ -27,6 +37,7 @@ class Client(StrEnum):
     WORKER = "worker"
     LOADER = "loader"
     RECONCILE = "reconcile"
+    ARCHIVER = "archiver"
     DASHBOARD = "dashboard"
     OPERATOR = "operator"
 
@@ -97,20 +108,31 @@ def acls_of(settings: Settings) -> list[Acl]:
             *on(Client.WORKER, Operation.READ, (*EVENT_TOPICS, SESSIONS)),
             *on(Client.WORKER, Operation.WRITE, (SESSIONS, DEAD_LETTERS)),
             Acl(Client.WORKER, Resource.GROUP, group, Operation.READ),
-            *on(Client.LOADER, Operation.READ, (SESSIONS, DEAD_LETTERS, RECONCILE, *ENRICHMENT_TOPICS)),
+            *on(Client.LOADER, Operation.READ, (SESSIONS, DEAD_LETTERS, RECONCILE, *KEYED_TOPICS)),
             *on(Client.LOADER, Operation.WRITE, (DEAD_LETTERS,)),
             *on(Client.RECONCILE, Operation.READ, (RECONCILE, *_while_enriching(settings), *ENRICHMENT_TOPICS)),
             *on(Client.RECONCILE, Operation.WRITE, (*EVENT_TOPICS, DEAD_LETTERS, RECONCILE, *ENRICHMENT_TOPICS)),
+            *_of_the_archiver(settings),
             *on(Client.DASHBOARD, Operation.DESCRIBE, there),
             Acl(Client.DASHBOARD, Resource.GROUP, group, Operation.DESCRIBE),
             # Creates and checks topics, looks at calls and letters, and replays letters.
             *on(Client.OPERATOR, Operation.CREATE, there),
             *on(Client.OPERATOR, Operation.DESCRIBE_CONFIGS, there),
             *on(Client.OPERATOR, Operation.READ, there),
-            *on(Client.OPERATOR, Operation.WRITE, (*EVENT_TOPICS, DEAD_LETTERS)),
+            *on(Client.OPERATOR, Operation.WRITE, (*EVENT_TOPICS, DEAD_LETTERS, LEGAL_HOLDS)),
             Acl(Client.OPERATOR, Resource.GROUP, group, Operation.DESCRIBE),
         ]
     )
+
+
+def _of_the_archiver(settings: Settings) -> Iterator[Acl]:
+    if settings.archiver.is_on:
+        prefix = settings.kafka.topic_prefix
+        yield Acl(Client.ARCHIVER, Resource.GROUP, f"{prefix}archiver", Operation.READ)
+        for topic in (SESSIONS, *ARCHIVE_TOPICS):
+            yield Acl(Client.ARCHIVER, Resource.TOPIC, topic.name(prefix), Operation.READ)
+        for topic in ARCHIVE_TOPICS:
+            yield Acl(Client.ARCHIVER, Resource.TOPIC, topic.name(prefix), Operation.WRITE)
 
 
 def _while_enriching(settings: Settings) -> tuple[Topic, ...]:

@@ -22,6 +22,7 @@ class Role(StrEnum):
     WORKER = "worker"
     LOADER = "loader"
     RECONCILE = "reconcile"
+    ARCHIVER = "archiver"
     LOGIN_TOKENS = "login-tokens"
     DASHBOARD = "dashboard"
     ARCHIVER = "archiver"
@@ -536,7 +537,7 @@ API_REQUESTS: Final = Metric(
     Kind.COUNTER,
     Unit.REQUESTS,
     "Requests to TCCC's API, by action and what was answered",
-    (Role.RECONCILE, Role.LOGIN_TOKENS),
+    (Role.RECONCILE, Role.LOGIN_TOKENS, Role.ARCHIVER),
     (
         Label("action", "the actions that callweave calls"),
         Label("code", "families of codes (ingest/reconcile/failure.py)"),
@@ -547,7 +548,7 @@ API_RATE: Final = Metric(
     Kind.GAUGE,
     Unit.REQUESTS,
     "Requests a second that the limiter allows now",
-    (Role.RECONCILE, Role.LOGIN_TOKENS),
+    (Role.RECONCILE, Role.LOGIN_TOKENS, Role.ARCHIVER),
     (Label("account", "the accounts that the settings name"),),
 )
 RECONCILE_WINDOWS: Final = Metric(
@@ -646,6 +647,42 @@ ENRICH_SUCCESS: Final = Metric(
     (Role.RECONCILE,),
     (_APP, Label("action", "the actions that callweave calls")),
     only="where ENRICH__… is on",
+)
+
+# --- the archiver ---
+
+ARCHIVE_FILES: Final = Metric(
+    "callweave_archive_files",
+    Kind.GAUGE,
+    Unit.ITEMS,
+    "Recordings and voicemails that the archiver knows, by how they stand",
+    (Role.ARCHIVER,),
+    (_closed("status", *get_args(FileStatus)),),
+)
+ARCHIVE_ATTEMPTS: Final = Metric(
+    "callweave_archive_attempts_total",
+    Kind.COUNTER,
+    Unit.ITEMS,
+    "Tries to fetch a file",
+    (Role.ARCHIVER,),
+    (_closed("outcome", "stored", "failed"),),
+)
+ARCHIVE_BYTES: Final = Metric(
+    "callweave_archive_bytes_total", Kind.COUNTER, Unit.BYTES, "Bytes that came into the archive", (Role.ARCHIVER,)
+)
+ARCHIVE_VANISHING: Final = Metric(
+    "callweave_archive_vanishing_files",
+    Kind.GAUGE,
+    Unit.ITEMS,
+    "Files that are not in the archive and that TCCC deletes within 14 days",
+    (Role.ARCHIVER,),
+)
+ARCHIVE_OLDEST_WAITING: Final = Metric(
+    "callweave_archive_oldest_waiting_seconds",
+    Kind.GAUGE,
+    Unit.SECONDS,
+    "How long the oldest waiting file has been known",
+    (Role.ARCHIVER,),
 )
 
 # --- login tokens ---

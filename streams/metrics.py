@@ -3,14 +3,11 @@
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from schemas import metrics as listed
-from schemas.dead_letter import Reason, Stage
 
 REGISTRY = CollectorRegistry()
 EVENTS_ABSORBED = Counter(**listed.EVENTS_ABSORBED.arguments, registry=REGISTRY)
 SESSIONS_PUBLISHED = Counter(**listed.SESSIONS_PUBLISHED.arguments, registry=REGISTRY)
 DEAD_LETTERS = Counter(**listed.DEAD_LETTERS.arguments, registry=REGISTRY)
-for _reason in Reason:  # at 0, so that growth is seen from the first one on
-    DEAD_LETTERS.labels(Stage.ABSORB.value, _reason.value)
 BATCH_SECONDS = Histogram(**listed.WORKER_BATCH_SECONDS.arguments, registry=REGISTRY)
 CHANGELOG_RECORDS_RESTORED = Counter(**listed.CHANGELOG_RECORDS_RESTORED.arguments, registry=REGISTRY)
 SESSIONS_RETIRED = Counter(**listed.SESSIONS_RETIRED.arguments, registry=REGISTRY)

@@ -11,11 +11,8 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from callweave.admin import AdminServer
-<<<<<<< HEAD
 from callweave.garbage import settle_garbage
-=======
 from callweave.permissions import PermissionWatch
->>>>>>> a4fc9dc (Container file, compose file, permissions of each role in Kafka; a missing one is said in a sentence)
 from callweave.role_metrics import role_registry
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
@@ -66,11 +63,8 @@ async def hosted(  # noqa: PLR0913  (what a role says of itself, and how it is h
         runtime.publish(role, RoleEntry(os.getpid(), admin_url=url, push_url=push_url, token=token))
 
     publish()
-<<<<<<< HEAD
     settle_garbage()
-=======
     watching = asyncio.create_task(permissions.keep())
->>>>>>> a4fc9dc (Container file, compose file, permissions of each role in Kafka; a missing one is said in a sentence)
     try:
         yield publish
     finally:

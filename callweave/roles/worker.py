@@ -20,6 +20,7 @@ from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
 from callweave.stall import StallWatch, watch_worker
 from callweave.tracing import tracing_of
+from schemas.dead_letter import Reason, Stage
 from schemas.metrics import Role
 from streams import metrics
 from streams.engine.halt import ExitStatus
@@ -56,6 +57,8 @@ def worker_role(settings: Settings, *, supervised: bool, now: Callable[[], datet
             tracing=tracing_of(settings, Role.WORKER),
         )
     )
+    for reason in Reason:  # at 0, so that growth is seen from the first one on
+        metrics.DEAD_LETTERS.labels(Stage.ABSORB.value, reason.value)
     metrics.REGISTRY.register(
         WorkerLag(worker.app, worker.lag, settings.kafka.topic_prefix, clock=lambda: now().timestamp())
     )

@@ -257,10 +257,18 @@ GROUPS: Final[dict[str, tuple[Alert, ...]]] = {
         ),
         Alert(
             "CallweaveRecordingsExpire",
-            f'{m.RECORDINGS_EXPIRING.name}{{within_days="14"}} > 0',
+            # With an archiver, what counts is what it does not have: the next alert.
+            f'{m.RECORDINGS_EXPIRING.name}{{within_days="14"}} > 0 unless on () count ({m.ARCHIVE_FILES.name})',
             "1h",
             page=False,
             summary="TCCC deletes the audio of {{ $value }} recordings within 14 days",
+        ),
+        Alert(
+            "CallweaveArchiveLosesFiles",
+            f"{m.ARCHIVE_VANISHING.name} > 0",
+            "1h",
+            page=True,
+            summary="TCCC deletes {{ $value }} files within 14 days that the archive does not have",
         ),
     ),
 }

@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Iterator
 
 from callweave.acls import PRINCIPAL_PREFIX, acls_of
-from callweave.settings import EnrichSettings, Settings
+from callweave.settings import ArchiverSettings, EnrichSettings, Settings
 from callweave.topics import expected_partitions
-from schemas.topics import ENRICHMENT_TOPICS, TOPICS
+from schemas.topics import KEYED_TOPICS, TOPICS
 
 _HEAD = """\
 #!/bin/sh
@@ -14,14 +14,16 @@ _HEAD = """\
 # a Kafka administrator.{more}
 set -eu
 """
-_FULL = Settings.model_construct(enrich=EnrichSettings.model_construct(directory=True))
+_FULL = Settings.model_construct(
+    enrich=EnrichSettings.model_construct(directory=True), archiver=ArchiverSettings.model_construct(store="on")
+)
 """The default prefix and partition count, with everything on."""
 
 
 def topics_script() -> str:
     """Every topic, as `callweave topics apply` would make it, with three replicas."""
-    lines = [_HEAD.format(more=" The topics of enrichment (the last six) only where ENRICH__… is on.")]
-    for topic in (*TOPICS, *ENRICHMENT_TOPICS):
+    lines = [_HEAD.format(more=" The last eight only where ENRICH__… (six) and ARCHIVER__STORE (two) are set.")]
+    for topic in (*TOPICS, *KEYED_TOPICS):
         words = ["--create", "--if-not-exists", "--topic", topic.name(_FULL.kafka.topic_prefix)]
         words += ["--partitions", str(expected_partitions(topic, _FULL)), "--replication-factor", "3"]
         for key, value in {**topic.config, "min.insync.replicas": "2"}.items():

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Generated from schemas/topics.py (`make deploy-files`). BOOTSTRAP: the brokers; CONFIG: a file with the credentials of
-# a Kafka administrator. The topics of enrichment (the last six) only where ENRICH__… is on.
+# a Kafka administrator. The last eight only where ENRICH__… (six) and ARCHIVER__STORE (two) are set.
 set -eu
 
 kafka-topics.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --create --if-not-exists --topic tccc.cdr --partitions 8 --replication-factor 3 --config cleanup.policy=delete --config max.message.bytes=8388608 --config retention.ms=2592000000 --config min.insync.replicas=2
@@ -9,9 +9,12 @@ kafka-topics.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --cre
 kafka-topics.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --create --if-not-exists --topic tccc.sessions --partitions 8 --replication-factor 3 --config cleanup.policy=compact --config max.message.bytes=8388608 --config min.compaction.lag.ms=3600000 --config min.insync.replicas=2
 kafka-topics.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --create --if-not-exists --topic tccc.dead_letters --partitions 1 --replication-factor 3 --config 'cleanup.policy=[compact,delete]' --config max.message.bytes=8388608 --config retention.ms=7776000000 --config min.compaction.lag.ms=86400000 --config min.insync.replicas=2
 kafka-topics.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --create --if-not-exists --topic tccc.reconcile --partitions 1 --replication-factor 3 --config cleanup.policy=compact --config max.message.bytes=8388608 --config min.insync.replicas=2
+kafka-topics.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --create --if-not-exists --topic tccc.suppressions --partitions 1 --replication-factor 3 --config cleanup.policy=compact --config max.message.bytes=8388608 --config min.insync.replicas=2
 kafka-topics.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --create --if-not-exists --topic tccc.session_details --partitions 1 --replication-factor 3 --config 'cleanup.policy=[compact,delete]' --config max.message.bytes=8388608 --config retention.ms=17280000000 --config min.insync.replicas=2
 kafka-topics.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --create --if-not-exists --topic tccc.agent_events --partitions 1 --replication-factor 3 --config 'cleanup.policy=[compact,delete]' --config max.message.bytes=8388608 --config retention.ms=17280000000 --config min.insync.replicas=2
 kafka-topics.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --create --if-not-exists --topic tccc.agents --partitions 1 --replication-factor 3 --config cleanup.policy=compact --config max.message.bytes=8388608 --config min.insync.replicas=2
 kafka-topics.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --create --if-not-exists --topic tccc.skill_groups --partitions 1 --replication-factor 3 --config cleanup.policy=compact --config max.message.bytes=8388608 --config min.insync.replicas=2
 kafka-topics.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --create --if-not-exists --topic tccc.agent_status --partitions 1 --replication-factor 3 --config 'cleanup.policy=[compact,delete]' --config max.message.bytes=8388608 --config retention.ms=17280000000 --config min.insync.replicas=2
 kafka-topics.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --create --if-not-exists --topic tccc.agent_status_reads --partitions 1 --replication-factor 3 --config cleanup.policy=compact --config max.message.bytes=8388608 --config min.insync.replicas=2
+kafka-topics.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --create --if-not-exists --topic tccc.recording_files --partitions 1 --replication-factor 3 --config cleanup.policy=compact --config max.message.bytes=8388608 --config min.insync.replicas=2
+kafka-topics.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --create --if-not-exists --topic tccc.legal_holds --partitions 1 --replication-factor 3 --config cleanup.policy=compact --config max.message.bytes=8388608 --config min.insync.replicas=2

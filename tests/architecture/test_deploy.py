@@ -25,7 +25,7 @@ CHART = DEPLOY / "helm/callweave"
 MINIMAL: dict[str, Any] = {"settings": {"KAFKA__BOOTSTRAP_SERVERS": "kafka:9092"}}
 FULL: dict[str, Any] = {
     **MINIMAL,
-    "roles": {role: {"enabled": True} for role in ("reconcile", "login-tokens", "dashboard")},
+    "roles": {role: {"enabled": True} for role in ("reconcile", "archiver", "login-tokens", "dashboard")},
     "secrets": [
         {"setting": "WAREHOUSE__URL", "secret": "warehouse", "key": "url", "roles": ["loader", "dashboard"]},
         {"setting": "KAFKA__SASL_PASSWORD", "secret": "kafka", "key": "password", "roles": ["worker", "topics"]},

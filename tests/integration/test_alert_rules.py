@@ -56,6 +56,7 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
     "CallweaveReconcileFailing": [('callweave_reconcile_failing{sdk_app_id="1"}', "1x60")],
     "CallweaveReconcileStale": [('callweave_reconcile_last_success_timestamp_seconds{sdk_app_id="1"}', "0x300")],
     "CallweaveEnrichFailing": [('callweave_enrich_failing{sdk_app_id="1",action="DescribeX"}', "1x100")],
+    "CallweaveArchiveLosesFiles": [("callweave_archive_vanishing_files", "3x100")],
     "CallweaveRecordingsExpire": [('callweave_recordings_expiring{within_days="14"}', "7x100")],
 }
 WELL = {

@@ -59,6 +59,7 @@ def everything_on(program: Program, tmp_path: Path) -> Iterator[Program]:
         "API__SDK_APP_IDS": "1400000001",
         "API__ENDPOINT": "http://127.0.0.1:1",
         "ENRICH__DIRECTORY": "true",
+        "ARCHIVER__STORE": str(tmp_path / "archive"),
         "LOGIN_TOKENS__API_KEYS": "crm key-of-thirty-two-characters-1234 *",
         "LOGIN_TOKENS__PORT": "0",
         "LOGIN_TOKENS__TLS_CERT_FILE": str(pair.cert_file),
@@ -66,7 +67,7 @@ def everything_on(program: Program, tmp_path: Path) -> Iterator[Program]:
     }
     program.run("topics", "apply")
     with ExitStack() as stack:
-        for role in ("worker", "loader", "reconcile", "login-tokens"):
+        for role in ("worker", "loader", "reconcile", "archiver", "login-tokens"):
             stack.enter_context(program.role(role))
         receiver = program.start("receiver", f"--record={tmp_path / 'kept'}")
         stack.callback(_end, receiver)
@@ -80,7 +81,7 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 @pytest.mark.timeout(300)
 def test_every_role_tells_all_that_is_listed_for_it_and_nothing_else(everything_on: Program) -> None:
-    for role in (Role.RECEIVER, Role.WORKER, Role.LOADER, Role.RECONCILE, Role.LOGIN_TOKENS):
+    for role in (Role.RECEIVER, Role.WORKER, Role.LOADER, Role.RECONCILE, Role.ARCHIVER, Role.LOGIN_TOKENS):
         listed = {metric.name: metric for metric in metrics_of(role)}
         families = told(everything_on, role, until=set(listed))
         assert {name: family.type for name, family in families.items()} == {
