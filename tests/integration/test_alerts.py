@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from callweave.broker.local import LocalBroker, free_port
@@ -32,11 +34,12 @@ def hurried() -> dict[str, Any]:
 
 
 @pytest.fixture
-def watched(tmp_path: Path, topic_prefix: str) -> Iterator[tuple[Program, LocalBroker]]:
+def watched(tmp_path: Path, topic_prefix: str, postgres_url: str) -> Iterator[tuple[Program, LocalBroker]]:
     """A program with a broker of its own, which the test may kill."""
     with LocalBroker(tmp_path / "broker", version=kafka_version()) as broker:
         program = Program(tmp_path / "data", broker.bootstrap_servers, topic_prefix)
         program.settings |= {
+            "WAREHOUSE__URL": postgres_url,
             "RECEIVER__SPOOL_AGE_ALARM_SECONDS": "1",
             "COMPLETENESS__METRICS_SECONDS": "1",
             "WAREHOUSE__RECORDING_DEADLINE_SECONDS": "1",
@@ -50,6 +53,11 @@ def push(program: Program, body: bytes) -> Mapping[str, Any]:
     with _direct.open(urllib.request.Request(f"{url}?action=cdr", data=body), timeout=30) as response:
         answer: dict[str, Any] = json.load(response)
     return answer
+
+
+def a_call_of_yesterday_without_its_recording() -> bytes:
+    then = int(time.time()) - 86_400
+    return a_call(-1, StartTimestamp=then, AcceptTimestamp=then, EndedTimestamp=then + 5, RecordId="named-and-not-here")
 
 
 def a_call(number: int, **more: Any) -> bytes:
@@ -89,11 +97,20 @@ def test_alerts_rest_while_all_is_well_and_each_fires_for_what_it_watches(
         push(program, b"no JSON at all")
         fires(prometheus, "CallweaveDeadLetters")
 
+        push(program, a_call_of_yesterday_without_its_recording())
+        fires(prometheus, "CallweaveIncomplete")
+
+        with psycopg.connect(program.settings["WAREHOUSE__URL"]) as somebody:
+            somebody.execute("lock table sessions in access exclusive mode")
+            push(program, a_call(1))
+            fires(prometheus, "CallweaveLoaderLag")
+        eventually(lambda: "CallweaveLoaderLag" not in prometheus.firing())
+
         processes["worker"].terminate()
         fires(prometheus, "CallweaveRoleDown")
 
         broker.stop()
-        for number in range(1, 60):
+        for number in range(2, 60):
             assert push(program, a_call(number))["ErrCode"] == 0
         eventually(lambda: (prometheus.value("callweave_spool_entries") or 0) > 0)
         for number in range(60, 120):
@@ -103,3 +120,7 @@ def test_alerts_rest_while_all_is_well_and_each_fires_for_what_it_watches(
         broker.start()
         eventually(lambda: prometheus.value("callweave_spool_entries") == 0)
         eventually(lambda: "CallweaveSpoolOld" not in prometheus.firing())
+
+        processes["receiver"].terminate()
+        down = 'ALERTS{alertname="CallweaveRoleDown",alertstate="firing",job="callweave-receiver"}'
+        eventually(lambda: prometheus.value(down) == 1)
