@@ -17,6 +17,8 @@ from callweave.roles.hosting import hosted, set_when_told, utc_now
 from callweave.runtime import new_token
 from callweave.settings import Settings
 from callweave.stall import StallWatch, watch_loader
+from callweave.tracing import tracing_of
+from schemas.metrics import Role
 from sinks.halt import HaltError
 from sinks.loader import LOADED_TOPICS, Loader, LoaderSettings
 from sinks.sink import Sink
@@ -51,6 +53,7 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         registry=REGISTRY,
         topic_ids=partial(read_topic_ids, settings, [topic.name(prefix) for topic in LOADED_TOPICS]),
         versions_of=versions_of(settings, utc_now),
+        tracing=tracing_of(settings, Role.LOADER),
     )
     token = new_token()
     routes = loader_routes(sink, loader, token)

@@ -15,6 +15,7 @@ from callweave.roles.hosting import hosted, told_to_stop, utc_now
 from callweave.runtime import new_token
 from callweave.settings import MisconfiguredError, Settings
 from callweave.tenant_settings import revealed
+from callweave.tracing import tracing_of
 from ingest.access import Credentials, TokenOptions, authenticator_of, tenants_authenticator, tokens_of
 from ingest.auth import Tenant
 from ingest.guard import Access
@@ -34,6 +35,7 @@ from ingest.spool import SpoolingPushLog, SpoolOptions
 from ingest.spool_file import SpoolTakenError
 from ingest.tls import CertificateError, Certificates, TlsFiles
 from ingest.watch import PushWatch
+from schemas.metrics import Role
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +68,7 @@ async def _receiver(settings: Settings, *, supervised: bool, record: Path | None
         utc_now,
         ReceiverMetrics(REGISTRY),
         watch,
+        tracing_of(settings, Role.RECEIVER),
     )
     receiver = Receiver(door, tls=_certificates(settings))
     token = new_token()
