@@ -25,7 +25,6 @@ class Role(StrEnum):
     ARCHIVER = "archiver"
     LOGIN_TOKENS = "login-tokens"
     DASHBOARD = "dashboard"
-    ARCHIVER = "archiver"
 
 
 class Kind(StrEnum):
@@ -647,42 +646,6 @@ ENRICH_SUCCESS: Final = Metric(
     (Role.RECONCILE,),
     (_APP, Label("action", "the actions that callweave calls")),
     only="where ENRICH__… is on",
-)
-
-# --- the archiver ---
-
-ARCHIVE_FILES: Final = Metric(
-    "callweave_archive_files",
-    Kind.GAUGE,
-    Unit.ITEMS,
-    "Recordings and voicemails that the archiver knows, by how they stand",
-    (Role.ARCHIVER,),
-    (_closed("status", *get_args(FileStatus)),),
-)
-ARCHIVE_ATTEMPTS: Final = Metric(
-    "callweave_archive_attempts_total",
-    Kind.COUNTER,
-    Unit.ITEMS,
-    "Tries to fetch a file",
-    (Role.ARCHIVER,),
-    (_closed("outcome", "stored", "failed"),),
-)
-ARCHIVE_BYTES: Final = Metric(
-    "callweave_archive_bytes_total", Kind.COUNTER, Unit.BYTES, "Bytes that came into the archive", (Role.ARCHIVER,)
-)
-ARCHIVE_VANISHING: Final = Metric(
-    "callweave_archive_vanishing_files",
-    Kind.GAUGE,
-    Unit.ITEMS,
-    "Files that are not in the archive and that TCCC deletes within 14 days",
-    (Role.ARCHIVER,),
-)
-ARCHIVE_OLDEST_WAITING: Final = Metric(
-    "callweave_archive_oldest_waiting_seconds",
-    Kind.GAUGE,
-    Unit.SECONDS,
-    "How long the oldest waiting file has been known",
-    (Role.ARCHIVER,),
 )
 
 # --- login tokens ---
