@@ -15,8 +15,7 @@ from aiokafka.protocol.admin import CreateAclsRequest
 
 from callweave.kafka import admin_client
 from callweave.settings import Settings
-from callweave.standing import worker_group
-from callweave.topics import topics_of
+from callweave.topics import topics_of, worker_group
 from schemas.topics import (
     ARCHIVE_TOPICS,
     DEAD_LETTERS,

@@ -17,6 +17,7 @@ from callweave.reading import open_questions
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
 from callweave.spool_standing import SpoolStanding, spool_standing
+from callweave.topics import worker_group
 from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, KEYED_TOPICS, RECONCILE, SESSIONS
 from sinks.sink import QueryRefusedError, SinkUnavailableError
 
@@ -168,11 +169,6 @@ async def wait_for_warehouse(settings: Settings, seconds: float) -> Pending | No
             if time.monotonic() >= deadline:
                 return Pending(0, documents)
             await asyncio.sleep(POLL_SECONDS)
-
-
-def worker_group(settings: Settings) -> str:
-    """The worker's consumer group."""
-    return f"{settings.kafka.topic_prefix}worker"
 
 
 def loader_positions(settings: Settings) -> dict[tuple[str, int], int]:
