@@ -27,7 +27,7 @@ def topics_script() -> str:
         words = ["--create", "--if-not-exists", "--topic", topic.name(_FULL.kafka.topic_prefix)]
         words += ["--partitions", str(expected_partitions(topic, _FULL)), "--replication-factor", "3"]
         for key, value in {**topic.config, "min.insync.replicas": "2"}.items():
-            words += ["--config", f"{key}=[{value}]" if "," in value else f"{key}={value}"]
+            words += ["--config", f"{key}={value}"]
         called = " ".join(map(shlex.quote, words))
         lines.append(f'kafka-topics.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" {called}')
     return "\n".join(lines) + "\n"
