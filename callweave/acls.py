@@ -25,6 +25,7 @@ from schemas.topics import (
     LEGAL_HOLDS,
     RECONCILE,
     SESSIONS,
+    SUPPRESSIONS,
     Topic,
 )
 
@@ -111,14 +112,20 @@ def acls_of(settings: Settings) -> list[Acl]:
             *on(Client.LOADER, Operation.WRITE, (DEAD_LETTERS,)),
             *on(Client.RECONCILE, Operation.READ, (RECONCILE, *_while_enriching(settings), *ENRICHMENT_TOPICS)),
             *on(Client.RECONCILE, Operation.WRITE, (*EVENT_TOPICS, DEAD_LETTERS, RECONCILE, *ENRICHMENT_TOPICS)),
+            # Whoever passes on what people said reads first who was erased.
+            *(
+                acl
+                for client in (Client.RECEIVER, Client.WORKER, Client.LOADER, Client.RECONCILE)
+                for acl in on(client, Operation.READ, (SUPPRESSIONS,))
+            ),
             *_of_the_archiver(settings),
             *on(Client.DASHBOARD, Operation.DESCRIBE, there),
             Acl(Client.DASHBOARD, Resource.GROUP, group, Operation.DESCRIBE),
-            # Creates and checks topics, looks at calls and letters, and replays letters.
+            # Creates and checks topics, looks at calls and letters, replays letters, erases, holds.
             *on(Client.OPERATOR, Operation.CREATE, there),
             *on(Client.OPERATOR, Operation.DESCRIBE_CONFIGS, there),
             *on(Client.OPERATOR, Operation.READ, there),
-            *on(Client.OPERATOR, Operation.WRITE, (*EVENT_TOPICS, DEAD_LETTERS, LEGAL_HOLDS)),
+            *on(Client.OPERATOR, Operation.WRITE, (*EVENT_TOPICS, DEAD_LETTERS, LEGAL_HOLDS, SUPPRESSIONS)),
             Acl(Client.OPERATOR, Resource.GROUP, group, Operation.DESCRIBE),
         ]
     )
