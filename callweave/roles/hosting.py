@@ -39,22 +39,21 @@ async def hosted(  # noqa: PLR0913  (what a role says of itself, and how it is h
     """Serve the admin port and keep the role's entry in runtime.json, for as long as it runs."""
     permissions = PermissionWatch(settings, role)
 
-    def unready() -> str | None:
-        return permissions.problem or not_ready_because()
+    def or_forbidden(because: Callable[[], str | None]) -> Callable[[], str | None]:
+        return lambda: permissions.problem or because()
 
-    def degraded() -> str | None:
-        return permissions.problem or degraded_because()
-
-    # A receiver that may not write takes pushes all the same: its spool has them.
-    takes_over = role != Role.RECEIVER
+    if role == Role.RECEIVER:  # one that may not write takes pushes all the same: its spool has them
+        degraded_because = or_forbidden(degraded_because)
+    else:
+        not_ready_because = or_forbidden(not_ready_because)
     admin = AdminServer(
         settings.admin,
-        not_ready_because=unready if takes_over else not_ready_because,
-        degraded_because=degraded_because if takes_over else degraded,
+        not_ready_because=not_ready_because,
+        degraded_because=degraded_because,
         not_live_because=not_live_because,
         routes=routes,
         takes_next_free_port=supervised,
-        registries=[role_registry(Role(role), unready if takes_over else not_ready_because, settings.kafka)],
+        registries=[role_registry(Role(role), not_ready_because, settings.kafka)],
     )
     url = await admin.start()
     runtime = Runtime(settings.data_dir)
