@@ -19,7 +19,7 @@ from ingest.reconcile.account import Account
 from ingest.reconcile.client import ApiClient
 from ingest.reconcile.failure import ApiError
 from ingest.reconcile.limiter import Limiter
-from ingest.reconcile.metrics import ReconcileMetrics
+from ingest.reconcile.metrics import ApiMetrics, ReconcileMetrics
 from ingest.reconcile.paging import Span, read_page
 from ingest.reconcile.progress import Progress
 from ingest.reconcile.publishing import PatientPublisher
@@ -144,9 +144,7 @@ def probe(settings: Settings) -> list[ApiFinding]:
     return asyncio.run(probe_api(settings))
 
 
-def client_of(
-    settings: Settings, account: Account, limiter: Limiter, metrics: ReconcileMetrics, **more: int
-) -> ApiClient:
+def client_of(settings: Settings, account: Account, limiter: Limiter, metrics: ApiMetrics, **more: int) -> ApiClient:
     """A client of one account, within a limiter."""
     concurrency = settings.reconcile.concurrency
     return ApiClient(account, limiter, concurrency=concurrency, metrics=metrics, now=utc_now, **more)

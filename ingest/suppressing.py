@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from ingest.push_log import BatchPushLog, LogEntry, LogUnavailable, PushLog
 from schemas import jsontext
+from schemas import metrics as listed
 from schemas.suppression import Suppressions
 
 _UNKNOWN = "the suppression list is not known yet"
@@ -19,9 +20,7 @@ class SuppressionMetrics:
     """How often somebody who is erased was pushed again."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.reduced = Counter(
-            "callweave_pushes_suppressed_total", "Pushes of erased people, kept without them", registry=registry
-        )
+        self.reduced = Counter(**listed.PUSHES_SUPPRESSED.arguments, registry=registry)
 
 
 def suppressed(entry: LogEntry, suppressions: Suppressions) -> LogEntry:

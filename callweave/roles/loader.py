@@ -20,6 +20,8 @@ from callweave.runtime import new_token
 from callweave.settings import Settings
 from callweave.stall import StallWatch, watch_loader
 from callweave.suppression_list import SuppressionList, following
+from callweave.tracing import tracing_of
+from schemas.metrics import Role
 from sinks.halt import HaltError
 from sinks.loader import LOADED_TOPICS, Loader, LoaderSettings
 from sinks.sink import Sink
@@ -56,6 +58,7 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         topic_ids=partial(read_topic_ids, settings, [topic.name(prefix) for topic in LOADED_TOPICS]),
         versions_of=versions_of(settings, utc_now),
         discretion=LoadersDiscretion(listed, masks_of(settings), sink),
+        tracing=tracing_of(settings, Role.LOADER),
     )
     token = new_token()
     routes = loader_routes(sink, loader, token)

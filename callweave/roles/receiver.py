@@ -16,6 +16,7 @@ from callweave.runtime import new_token
 from callweave.settings import MisconfiguredError, Settings
 from callweave.suppression_list import SuppressionList, following
 from callweave.tenant_settings import revealed
+from callweave.tracing import tracing_of
 from ingest.access import Credentials, TokenOptions, authenticator_of, tenants_authenticator, tokens_of
 from ingest.auth import Tenant
 from ingest.guard import Access
@@ -36,6 +37,7 @@ from ingest.spool_file import SpoolTakenError
 from ingest.suppressing import SuppressingDoor, SuppressingPushLog, SuppressionMetrics
 from ingest.tls import CertificateError, Certificates, TlsFiles
 from ingest.watch import PushWatch
+from schemas.metrics import Role
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +72,7 @@ async def _receiver(settings: Settings, *, supervised: bool, record: Path | None
         utc_now,
         ReceiverMetrics(REGISTRY),
         watch,
+        tracing_of(settings, Role.RECEIVER),
     )
     receiver = Receiver(door, tls=_certificates(settings))
     token = new_token()

@@ -13,6 +13,7 @@ from callweave.admin import AdminServer
 from callweave.garbage import settle_garbage
 from callweave.kafka import faust_broker
 from callweave.log_identity import read_log_identity
+from callweave.permissions import PermissionWatch
 from callweave.role_metrics import role_registry
 from callweave.roles.hosting import utc_now
 from callweave.runtime import RoleEntry, Runtime
@@ -20,6 +21,7 @@ from callweave.settings import MisconfiguredError, Settings
 from callweave.stall import StallWatch, watch_worker
 from callweave.suppression_list import SuppressionList
 from callweave.tracing import tracing_of
+from schemas.dead_letter import Reason, Stage
 from schemas.metrics import Role
 from schemas.suppression import Suppressions
 from streams import metrics
@@ -60,16 +62,23 @@ def worker_role(settings: Settings, *, supervised: bool, now: Callable[[], datet
             tracing=tracing_of(settings, Role.WORKER),
         )
     )
+    for reason in Reason:  # at 0, so that growth is seen from the first one on
+        metrics.DEAD_LETTERS.labels(Stage.ABSORB.value, reason.value)
     metrics.REGISTRY.register(
         WorkerLag(worker.app, worker.lag, settings.kafka.topic_prefix, clock=lambda: now().timestamp())
     )
     watch = StallWatch(settings.worker.stall_seconds_max)
+    permissions = PermissionWatch(settings, Role.WORKER)
+
+    def not_ready_because() -> str | None:
+        return permissions.problem or worker.not_ready_because
+
     admin = AdminServer(
         settings.admin,
-        not_ready_because=lambda: worker.not_ready_because,
+        not_ready_because=not_ready_because,
         not_live_because=watch.stalled_because,
         takes_next_free_port=supervised,
-        registries=[role_registry(Role.WORKER, lambda: worker.not_ready_because, settings.kafka), metrics.REGISTRY],
+        registries=[role_registry(Role.WORKER, not_ready_because, settings.kafka), metrics.REGISTRY],
     )
 
     async def start_admin() -> None:
@@ -80,6 +89,7 @@ def worker_role(settings: Settings, *, supervised: bool, now: Callable[[], datet
 
     async def start_watching() -> None:
         watching.append(asyncio.create_task(watch_worker(watch, worker, settings)))
+        watching.append(asyncio.create_task(permissions.keep()))
 
     async def start_following() -> None:
         watching.append(asyncio.create_task(listed.follow()))
