@@ -30,7 +30,7 @@ from schemas.events import TOPIC_OF, EventKind, NormalizedEvent, Source, parse_s
 from schemas.models import Privacy, instant_ms, instant_of_ms, instant_text
 from schemas.person import PersonKey, masked_token, number_identity
 from schemas.suppression import Erasure, SuppressionRecord, Suppressions, erasing_payload
-from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, MESSAGE_BYTES_MAX, SESSIONS, SUPPRESSIONS, Topic
+from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, MESSAGE_BYTES_MAX, RECORDING_FILES, SESSIONS, SUPPRESSIONS, Topic
 from sinks.sink import QueryLimits
 
 LEARNING_SECONDS: Final = 2.0
@@ -139,7 +139,9 @@ def erase(
     receipt.forgotten_at = asyncio.run(_forgotten_at(settings, requested_at))
     if dry_run:
         return receipt
-    asyncio.run(_order(settings, key, keys, letters, request.erasure, requested_at, progress=progress))
+    # The moment of the order, not of the request: a push that came while we searched is older than it.
+    ordered_at = instant_of_ms(instant_ms(now()))
+    asyncio.run(_order(settings, key, keys, letters, request.erasure, ordered_at, progress=progress))
     pending = asyncio.run(wait_idle(settings, wait_seconds))
     receipt.pending = None if pending is None else str(pending)
     with open_questions(settings) as questions:
@@ -320,8 +322,8 @@ class _Search:
         found: set[tuple[int, str]] = set()
         pattern = self._pattern()
         if pattern is not None:
-            of_sessions = [table for table in columns.KEYED_TABLES if "session_id" in table.column_names]
-            for table in (*columns.SESSION_TABLES, *of_sessions):
+            files = [table for table in columns.KEYED_TABLES if table.name == RECORDING_FILES.suffix]
+            for table in (*columns.SESSION_TABLES, *files):
                 found |= self._in_table(questions, table, pattern)
         for app, session in self.request.sessions:
             sql = (
