@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from callweave.discretion import check_masks
 from callweave.history import versions_of
 from callweave.reading import Questions, open_questions
 from callweave.rebuild.comparing import (
@@ -120,6 +121,8 @@ def rebuild(  # noqa: PLR0913 - what a person may say about a rebuild, and whom 
     spelling = spelling_of(settings.warehouse_url)
     asked = _asked(settings, versions, discretion, dry_run=dry_run)
     with asked as (questions, place), states_in(settings.data_dir) as states:
+        if place is not None:
+            check_masks(settings, questions)
         rebuilt.read = asyncio.run(fold_log(settings, origin, states, progress, discretion.suppressions))
         total = states.count()
         for chunk in _chunks(states):
