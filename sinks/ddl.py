@@ -37,7 +37,19 @@ META: Final = Table(
         Column("value", ColumnType.TEXT, False, "What it is"),
     ),
 )
-ALL_TABLES: Final = (META, OFFSETS, *TABLES)
+MIGRATIONS: Final = Table(
+    "callweave_migrations",
+    "What was done to this warehouse's tables and views, and by which callweave",
+    ("migration_id",),
+    (
+        Column("migration_id", ColumnType.TEXT, False, "When it was planned, and a digest of what it leads to"),
+        Column("applied_at", ColumnType.INSTANT, False, "When it was done"),
+        Column("program_version", ColumnType.TEXT, False, "The callweave that did it, or wrote it for a DBA"),
+        Column("statement_count", ColumnType.INTEGER, False, "How many statements it took"),
+        Column("statements", ColumnType.TEXT, False, "The statements, as they were run"),
+    ),
+)
+ALL_TABLES: Final = (META, OFFSETS, MIGRATIONS, *TABLES)
 VIEWS: Final = (
     "session_recordings",
     "missing_recordings",
