@@ -156,7 +156,12 @@ def views(existing: Catalogue, *, recording_deadline_seconds: int) -> dict[str, 
     described = {view.name: view for view in COLUMNED_VIEWS}
     for name in ddl.VIEWS:
         select = translated(
-            ddl.view(name, recording_deadline_seconds=recording_deadline_seconds, recording_columns=recording)
+            ddl.view(
+                name,
+                recording_deadline_seconds=recording_deadline_seconds,
+                recording_columns=recording,
+                dialect="clickhouse",
+            )
         )
         columns = _described(described[name], _types(described[name].columns)) if name in described else ""
         made[name] = _create_view(name, columns, select, ddl.purpose(name))

@@ -12,6 +12,7 @@ from string import Template
 from typing import Final
 
 from schemas.columns import COLUMNED_VIEWS, DEAD_LETTERS, TABLES, Column, ColumnType, Table
+from sinks.extra_members import extra_members
 from sinks.sink import MisconfiguredError
 
 LAYOUT_VERSION: Final = 1
@@ -58,6 +59,7 @@ VIEWS: Final = (
     "session_hold",
     "agent_occupancy",
     "leg_names",
+    "unknown_fields",
 )
 
 LETTERS_KNOWN: Final = """
@@ -162,13 +164,16 @@ def comments(*, on_columns_of_views: bool = True) -> list[str]:
     return columns + [f"COMMENT ON VIEW {quoted(view)} IS {literal(purpose(view))}" for view in VIEWS]
 
 
-def view(name: str, *, recording_deadline_seconds: int, recording_columns: str = "r.*") -> str:
-    """The SELECT of a view, the deadline written into it, and every column of a recording under its own name."""
+def view(
+    name: str, *, recording_deadline_seconds: int, recording_columns: str = "r.*", dialect: str = "duckdb"
+) -> str:
+    """The SELECT of a view: the deadline, every column of a recording under its own name, how JSON is taken apart."""
     return (
         Template(_view_text(name))
         .substitute(
             recording_deadline_seconds=int(recording_deadline_seconds),
             recording_columns=recording_columns,
+            extra_members=extra_members(dialect),
         )
         .strip()
     )
@@ -179,7 +184,7 @@ def layout_digest(dialect: Dialect, *, recording_deadline_seconds: int) -> str:
     parts = [
         *(create_table(dialect, table) for table in ALL_TABLES),
         *comments(),
-        *(view(name, recording_deadline_seconds=recording_deadline_seconds) for name in VIEWS),
+        *(view(name, recording_deadline_seconds=recording_deadline_seconds, dialect=dialect.name) for name in VIEWS),
     ]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 

@@ -332,7 +332,10 @@ def _stored_offsets(connection: psycopg.Connection) -> dict[LogPartition, int]:
 
 def _planned(connection: psycopg.Connection, recording_deadline_seconds: int) -> Migration:
     found = _found(connection)
-    selects = {name: ddl.view(name, recording_deadline_seconds=recording_deadline_seconds) for name in ddl.VIEWS}
+    selects = {
+        name: ddl.view(name, recording_deadline_seconds=recording_deadline_seconds, dialect=ddl.POSTGRES.name)
+        for name in ddl.VIEWS
+    }
     wanted = Wanted(
         ddl.upgrade(ddl.POSTGRES, found.catalogue),
         {
