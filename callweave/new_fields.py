@@ -10,15 +10,16 @@ from typing import Final
 from callweave.reading import open_questions
 from callweave.settings import Settings
 from schemas.columns import ColumnType
-from sinks.extra_places import EXTRA_PLACES, ExtraPlace
 from sinks.ddl import DUCKDB, POSTGRES, literal, quoted
+from sinks.extra_places import EXTRA_PLACES, ExtraPlace
+from sinks.sink import QueryLimits
 
 PROPOSED_MAX: Final = 20
 """Of more, something else is wrong than columns."""
-_ASKED: Final = (
-    "SELECT table_name, field, value_type, row_count, last_seen_at FROM unknown_fields "
-    f"ORDER BY row_count DESC, table_name, field, value_type LIMIT {PROPOSED_MAX}"
-)
+_ASKED: Final = """
+SELECT table_name, field, value_type, row_count, last_seen_at FROM unknown_fields
+ORDER BY row_count DESC, table_name, field, value_type
+"""
 _KINDS: Final = {
     "text": ("str", "TEXT", "str", ColumnType.TEXT),
     "integer": ("int", "NUMBER", "int", ColumnType.INTEGER),
@@ -49,19 +50,16 @@ class NewField:
     """Reads it today."""
 
     def __str__(self) -> str:
-        table = f"{self.table}, " if self.ddl is None else ""
-        then = f", which applies {self.ddl}" if self.ddl else ""
-        return (
-            f"{table}{self.name} in {self.row_count} rows of {self.table}, {self.value_type}, last {self.last_seen_at}: "
-            f"read it with {self.query}; a column would be {self.wire_line} in schemas/wire.py and {self.document_line} "
-            f"in schemas/session.py{then}"
-        )
+        then = f"; `callweave warehouse apply` would then run {self.ddl}" if self.ddl else ""
+        seen = f"{self.row_count} rows of {self.table}, {self.value_type}, last {self.last_seen_at}"
+        column = f"{self.wire_line} in schemas/wire.py and {self.document_line} in schemas/session.py"
+        return f"{self.name} in {seen}: read it with {self.query}; its column would be {column}{then}"
 
 
 def new_fields(settings: Settings) -> list[NewField]:
     """The most frequent ones."""
     with open_questions(settings) as questions:
-        rows = questions.ask(_ASKED).rows
+        rows = questions.ask(_ASKED, QueryLimits(rows_max=PROPOSED_MAX)).rows
     scheme = settings.warehouse_url.partition(":")[0]
     return [_proposed(scheme, *row) for row in rows]
 

@@ -164,9 +164,7 @@ def comments(*, on_columns_of_views: bool = True) -> list[str]:
     return columns + [f"COMMENT ON VIEW {quoted(view)} IS {literal(purpose(view))}" for view in VIEWS]
 
 
-def view(
-    name: str, *, recording_deadline_seconds: int, recording_columns: str = "r.*", dialect: str = "duckdb"
-) -> str:
+def view(name: str, *, recording_deadline_seconds: int, recording_columns: str = "r.*", dialect: str = "duckdb") -> str:
     """The SELECT of a view: the deadline, every column of a recording under its own name, how JSON is taken apart."""
     return (
         Template(_view_text(name))

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from callweave.doctor import _fields_of_tomorrow
 from callweave.new_fields import column_name, new_fields
 from callweave.settings import Settings
 from sinks.extra_places import EXTRA_PLACES
@@ -34,7 +35,7 @@ def warehouse(request, tmp_path):
             a_session(
                 "two",
                 last_received_at=LATER,
-                extra={"Mood": "bad", "MoodTimestamp": 1_790_000_000, 'O"dd \'': [1.5]},
+                extra={"Mood": "bad", "MoodTimestamp": 1_790_000_000, "O\"dd '": [1.5]},
                 legs=[a_leg(0, extra={"Mood": 0.5}), a_leg(1, extra={"Mood": True})],
                 recordings=[a_recording("r", extra={"Codec": {"name": "opus"}})],
                 voicemails=[a_voicemail("v", extra={"Seconds": 12})],
@@ -56,7 +57,7 @@ def test_unknown_members_are_counted_by_name_and_type_and_documented_ones_are_no
         ("legs", "Mood", "number", 1),
         ("recordings", "Codec", "object", 1),
         ("sessions", "MoodTimestamp", "integer", 1),
-        ("sessions", 'O"dd \'', "array", 1),
+        ("sessions", "O\"dd '", "array", 1),
         ("sessions", "SeatUser.Desk", "integer", 1),
         ("voicemails", "Seconds", "integer", 1),
     ]
@@ -73,6 +74,18 @@ def test_every_proposed_query_finds_the_rows_that_were_counted(warehouse):
     for field in found:
         rows = sink.query(field.query).rows
         assert sum(value is not None for *_, value in rows) >= field.row_count, field.query
+
+
+def test_doctor_names_each_with_its_count_its_type_and_how_to_read_it_and_nothing_else(warehouse):
+    sink, settings = warehouse
+    sink.close()
+    findings = [finding for finding in _fields_of_tomorrow(settings) if finding.is_ok]
+
+    assert len(findings) == 8
+    assert findings[0].finding.startswith(
+        "Mood in 2 rows of sessions, text, last 2026-11-25T03:55:00.123000Z: read it "
+    )
+    assert not any("TelLocation" in finding.finding for finding in findings)
 
 
 def test_a_proposal_says_where_the_column_would_be_defined(warehouse):
@@ -101,7 +114,7 @@ def test_a_proposal_says_where_the_column_would_be_defined(warehouse):
         ("HoldTimestamp", "text", "hold_timestamp"),
         ("HoldDuration", "integer", "hold_seconds"),
         ("SeatUser.Desk", "text", "agent_desk"),
-        ('O"dd \'', "text", "o_dd"),
+        ("O\"dd '", "text", "o_dd"),
         ("2nd", "text", "field_2nd"),
         ("中文", "text", "field"),
     ],
