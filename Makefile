@@ -26,7 +26,7 @@ JOBS ?= 4
 MINUTES ?= 3
 SEED ?=
 WAREHOUSE ?= both
-.PHONY: help demo test check bench bench-compare bench-restore chaos chaos-proof chaos-engine lock golden-update contracts deploy-files clean
+.PHONY: help demo test check same-day bench bench-compare bench-restore chaos chaos-proof chaos-engine lock golden-update contracts deploy-files clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ check: $(STAMP) ## format, lint, types and import contracts: no services, under 
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+same-day: $(STAMP) ## a simulated day in all five warehouses, compared row by row, views too (SESSIONS=10000)
+	@$(BIN)/python -m tests.contract.same_day --sessions $(or $(SESSIONS),10000)
 
 bench: $(STAMP) ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench

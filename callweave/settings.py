@@ -172,6 +172,7 @@ class WarehouseSettings(Group):
     """Where the tables are."""
 
     url: SecretStr | None = None
+    migrate: Literal["apply", "refuse"] = "apply"
     recording_deadline_seconds: int = Field(default=3600, ge=0)
     snapshot_file: Path | None = None
     snapshot_seconds: float = Field(default=300.0, ge=0)

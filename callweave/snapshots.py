@@ -35,6 +35,7 @@ def _of_a_resting_warehouse(settings: Settings) -> Snapshot:
         settings.warehouse_url,
         data_dir=settings.data_dir,
         recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
+        may_migrate=settings.warehouse.migrate == "apply",
     )
     if not isinstance(sink, Embedded):
         raise MisconfiguredError("this warehouse answers many readers by itself: connect to it, no copy is needed")

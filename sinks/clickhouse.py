@@ -20,7 +20,6 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from schemas.columns import CHILDREN, DEAD_LETTERS, SESSIONS
 from schemas.reconcile import HourRecord
 from schemas.topics import RECORDING_FILES
-from sinks import ddl
 from sinks.clickhouse_layout import (
     COMMIT,
     COMMITS,
@@ -31,11 +30,11 @@ from sinks.clickhouse_layout import (
     SESSIONS_STORED,
     SIGHTINGS,
     WINDOWS_STORED,
+    catalogue_after,
     layout_digest,
     nested,
     own_columns,
     upgrade,
-    view_names,
     views,
 )
 from sinks.clickhouse_query import ClickHouseReader
@@ -43,6 +42,7 @@ from sinks.clickhouse_session import ACCESS_DENIED, Address, fault_of
 from sinks.clickhouse_sql import text_literal as _literal
 from sinks.ddl import META
 from sinks.letters import LetterRow, letter_table
+from sinks.migrations import Found, Wanted, inserted_note, layout_notes, plan, record, refuse_to_begin
 from sinks.refused import refused
 from sinks.rows import STAMPED, SessionKey, SessionRows
 from sinks.sink import (
@@ -53,6 +53,7 @@ from sinks.sink import (
     FencedError,
     LettersRejectedError,
     LogPartition,
+    Migration,
     MisconfiguredError,
     QueryLimits,
     QueryResult,
@@ -86,10 +87,12 @@ class ClickHouseSink:
         url: str,
         *,
         recording_deadline_seconds: int,
+        may_migrate: bool = True,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._address = Address(url)
         self._deadline_seconds = recording_deadline_seconds
+        self._may_migrate = may_migrate
         self._clock = clock
         self._reader = ClickHouseReader(self._address)
         self._client: Client | None = None
@@ -97,17 +100,25 @@ class ClickHouseSink:
         self._mark = secrets.randbits(_MARK_BITS)
 
     def open(self) -> None:
-        """Connect; create or upgrade what is in the database."""
-        with self._in_our_words():
-            try:
-                self._lay_out(self._connected())
-            except ClickHouseError as exc:
-                if getattr(exc, "code", None) == ACCESS_DENIED:
-                    raise MisconfiguredError(
-                        f"{self._address}: {self._address.plain(exc)}: grant the user of WAREHOUSE__URL "
-                        f"SELECT, INSERT, CREATE, ALTER and DROP on {self._address.database}.*"
-                    ) from exc
-                raise
+        """Connect; create or upgrade what is in the database, or refuse to."""
+        if self._may_migrate:
+            self.migrate()
+        else:
+            refuse_to_begin(self.pending(), self._address)
+
+    def pending(self) -> Migration:
+        """What opening would do to tables and views."""
+        with self._in_our_words(), self._in_a_dbas_words():
+            return self._planned(self._connected())
+
+    def migrate(self) -> Migration:
+        """Do that, and record it. Each statement may be run twice, so two that do it at once do no harm."""
+        with self._in_our_words(), self._in_a_dbas_words():
+            client = self._connected()
+            migration = self._planned(client)
+            for statement in (*migration.statements, *migration.notes):
+                client.command(statement)
+            return migration
 
     def offsets(self) -> dict[LogPartition, int]:
         """The stored offsets."""
@@ -169,24 +180,38 @@ class ClickHouseSink:
             self._drop()
             raise
 
-    def _lay_out(self, client: Client) -> None:
+    @contextmanager
+    def _in_a_dbas_words(self) -> Iterator[None]:
+        try:
+            yield
+        except ClickHouseError as exc:
+            if getattr(exc, "code", None) == ACCESS_DENIED:
+                raise MisconfiguredError(
+                    f"{self._address}: {self._address.plain(exc)}: let a user with CREATE, ALTER, SELECT and INSERT on "
+                    f"{self._address.database}.* run `callweave warehouse apply`, or hand a DBA what "
+                    "`callweave warehouse apply --dry-run` prints; the user of WAREHOUSE__URL needs SELECT and INSERT"
+                ) from exc
+            raise
+
+    def _planned(self, client: Client) -> Migration:
         existing = _catalogue(client)
         meta: dict[str, str] = {}
         if META.name in existing:
             meta = dict(_rows(client, 'SELECT "key", "value" FROM callweave_meta FINAL'))
-        ddl.check_layout_version(meta.get("layout_version"))
-        statements = upgrade(existing)
-        for statement in statements:
-            client.command(statement)
-        if statements:
-            existing = _catalogue(client)
-        digest = layout_digest(existing, recording_deadline_seconds=self._deadline_seconds)
-        if not statements and meta.get("layout_digest") == digest and view_names() <= set(existing):
-            return
-        for statement in views(existing, recording_deadline_seconds=self._deadline_seconds):
-            client.command(statement)
-        notes = {"layout_version": str(ddl.LAYOUT_VERSION), "layout_digest": digest}
-        _insert(client, META.name, pa.table({"key": list(notes), "value": list(notes.values())}))
+        found = Found(existing, meta)
+        later = catalogue_after(existing)
+        wanted = Wanted(
+            upgrade(existing),
+            views(later, recording_deadline_seconds=self._deadline_seconds),
+            (),  # they are parts of the tables and views
+            layout_digest(later, recording_deadline_seconds=self._deadline_seconds),
+        )
+        statements = plan(found, wanted)
+        if not statements:
+            return Migration()
+        notes = [inserted_note(key, value) for key, value in layout_notes(found, wanted).items()]
+        told = record(statements, wanted.digest, now="now64(6, 'UTC')", literal=_literal)
+        return Migration(statements, (*notes, told))
 
     def _write(self, client: Client, batch: Batch) -> Written:
         standing = _standing(client)

@@ -12,6 +12,7 @@ from string import Template
 from typing import Final
 
 from schemas.columns import COLUMNED_VIEWS, DEAD_LETTERS, TABLES, Column, ColumnType, Table
+from sinks.extra_members import extra_members
 from sinks.sink import MisconfiguredError
 
 LAYOUT_VERSION: Final = 1
@@ -37,7 +38,19 @@ META: Final = Table(
         Column("value", ColumnType.TEXT, False, "What it is"),
     ),
 )
-ALL_TABLES: Final = (META, OFFSETS, *TABLES)
+MIGRATIONS: Final = Table(
+    "callweave_migrations",
+    "What was done to this warehouse's tables and views, and by which callweave",
+    ("migration_id",),
+    (
+        Column("migration_id", ColumnType.TEXT, False, "When it was planned, and a digest of what it leads to"),
+        Column("applied_at", ColumnType.INSTANT, False, "When it was done"),
+        Column("program_version", ColumnType.TEXT, False, "The callweave that did it, or wrote it for a DBA"),
+        Column("statement_count", ColumnType.INTEGER, False, "How many statements it took"),
+        Column("statements", ColumnType.TEXT, False, "The statements, as they were run"),
+    ),
+)
+ALL_TABLES: Final = (META, OFFSETS, MIGRATIONS, *TABLES)
 VIEWS: Final = (
     "session_recordings",
     "missing_recordings",
@@ -46,6 +59,7 @@ VIEWS: Final = (
     "session_hold",
     "agent_occupancy",
     "leg_names",
+    "unknown_fields",
 )
 
 LETTERS_KNOWN: Final = """
@@ -150,13 +164,14 @@ def comments(*, on_columns_of_views: bool = True) -> list[str]:
     return columns + [f"COMMENT ON VIEW {quoted(view)} IS {literal(purpose(view))}" for view in VIEWS]
 
 
-def view(name: str, *, recording_deadline_seconds: int, recording_columns: str = "r.*") -> str:
-    """The SELECT of a view, the deadline written into it, and every column of a recording under its own name."""
+def view(name: str, *, recording_deadline_seconds: int, recording_columns: str = "r.*", dialect: str = "duckdb") -> str:
+    """The SELECT of a view: the deadline, every column of a recording under its own name, how JSON is taken apart."""
     return (
         Template(_view_text(name))
         .substitute(
             recording_deadline_seconds=int(recording_deadline_seconds),
             recording_columns=recording_columns,
+            extra_members=extra_members(dialect),
         )
         .strip()
     )
@@ -167,7 +182,7 @@ def layout_digest(dialect: Dialect, *, recording_deadline_seconds: int) -> str:
     parts = [
         *(create_table(dialect, table) for table in ALL_TABLES),
         *comments(),
-        *(view(name, recording_deadline_seconds=recording_deadline_seconds) for name in VIEWS),
+        *(view(name, recording_deadline_seconds=recording_deadline_seconds, dialect=dialect.name) for name in VIEWS),
     ]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 

@@ -17,8 +17,8 @@ import structlog
 
 from sinks.ddl import literal
 from sinks.duckdb_query import connect, run_query
-from sinks.duckdb_tables import DuckDbTables
-from sinks.sink import Fault, QueryLimits, QueryResult, SinkUnavailableError, utc_now
+from sinks.duckdb_tables import DuckDbTables, duckdb_migration
+from sinks.sink import Fault, Migration, QueryLimits, QueryResult, SinkUnavailableError, utc_now
 
 log = structlog.get_logger(__name__)
 
@@ -83,11 +83,18 @@ class DuckDbSink(DuckDbTables):
         path: Path | None,
         *,
         recording_deadline_seconds: int,
+        may_migrate: bool = True,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        super().__init__(recording_deadline_seconds=recording_deadline_seconds, clock=clock)
+        super().__init__(recording_deadline_seconds=recording_deadline_seconds, may_migrate=may_migrate, clock=clock)
         self._path = path
         self._gate = _Gate()
+
+    def pending(self) -> Migration:
+        """What opening would do to tables and views; a file that is not there is not made."""
+        if self._path is not None and not self._path.exists():
+            return duckdb_migration(None, recording_deadline_seconds=self._deadline_seconds)
+        return super().pending()
 
     def checkpoint(self) -> None:
         """Fold the write-ahead log into the file; skipped while a query holds an older state."""

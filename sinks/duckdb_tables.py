@@ -19,6 +19,16 @@ from sinks import ddl
 from sinks.ddl import META, OFFSETS, names, quoted
 from sinks.keyed import KEYED_TABLES, added, replaced
 from sinks.letters import letter_table
+from sinks.migrations import (
+    Ask,
+    Found,
+    Wanted,
+    layout_notes,
+    plan,
+    record,
+    refuse_to_begin,
+    replaced_notes,
+)
 from sinks.refused import refused
 from sinks.rows import STAMPED, SessionKey, SessionRows
 from sinks.sink import (
@@ -29,6 +39,7 @@ from sinks.sink import (
     FencedError,
     LettersRejectedError,
     LogPartition,
+    Migration,
     RowsRejectedError,
     SinkUnavailableError,
     Written,
@@ -69,17 +80,37 @@ class DuckDbTables(ABC):
     """As messages call it."""
     comments_on_columns_of_views: ClassVar[bool] = True
 
-    def __init__(self, *, recording_deadline_seconds: int, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self, *, recording_deadline_seconds: int, may_migrate: bool = True, clock: Callable[[], datetime] = utc_now
+    ) -> None:
         self._deadline_seconds = recording_deadline_seconds
+        self._may_migrate = may_migrate
         self._clock = clock
         self._database: duckdb.DuckDBPyConnection | None = None
         self._writer: duckdb.DuckDBPyConnection | None = None
 
     def open(self) -> None:
-        """Open or create the warehouse; create or upgrade what is in it."""
+        """Open or create the warehouse; create or upgrade what is in it, or refuse to."""
+        if self._may_migrate:
+            self.migrate()
+        else:
+            refuse_to_begin(self.pending(), f"the {self.name} warehouse")
+            self._connected()
+
+    def pending(self) -> Migration:
+        """What opening would do to tables and views."""
+        writer = self._connected()
+        with self._in_our_words():
+            return self._planned(writer)
+
+    def migrate(self) -> Migration:
+        """Do that, and record it, in one transaction."""
         writer = self._connected()
         with self._in_our_words(), _transaction(writer):
-            self._lay_out(writer)
+            migration = self._planned(writer)
+            for statement in (*migration.statements, *migration.notes):
+                writer.execute(statement)
+        return migration
 
     def offsets(self) -> dict[LogPartition, int]:
         """The stored offsets."""
@@ -168,24 +199,12 @@ class DuckDbTables(ABC):
             return SinkUnavailableError(f"{self.name}: {self._said(exc)}")
         return exc
 
-    def _lay_out(self, writer: duckdb.DuckDBPyConnection) -> None:
-        existing = _catalogue(writer)
-        meta = dict(writer.execute("SELECT key, value FROM callweave_meta").fetchall()) if META.name in existing else {}
-        ddl.check_layout_version(meta.get("layout_version"))
-        digest = ddl.layout_digest(ddl.DUCKDB, recording_deadline_seconds=self._deadline_seconds)
-        statements = ddl.upgrade(ddl.DUCKDB, existing)
-        if not statements and meta.get("layout_digest") == digest and set(ddl.VIEWS) <= set(existing):
-            return
-        for statement in statements:
-            writer.execute(statement)
-        for name in ddl.VIEWS:
-            select = ddl.view(name, recording_deadline_seconds=self._deadline_seconds)
-            writer.execute(f"CREATE OR REPLACE VIEW {quoted(name)} AS {select}")
-        for comment in ddl.comments(on_columns_of_views=self.comments_on_columns_of_views):
-            writer.execute(comment)
-        for key, value in (("layout_version", str(ddl.LAYOUT_VERSION)), ("layout_digest", digest)):
-            writer.execute("DELETE FROM callweave_meta WHERE key = ?", [key])
-            writer.execute("INSERT INTO callweave_meta VALUES (?, ?)", [key, value])
+    def _planned(self, writer: duckdb.DuckDBPyConnection) -> Migration:
+        return duckdb_migration(
+            lambda sql: writer.execute(sql).fetchall(),
+            recording_deadline_seconds=self._deadline_seconds,
+            comments_on_columns_of_views=self.comments_on_columns_of_views,
+        )
 
     def _write(self, batch: Batch) -> Written:
         writer = self._connected()
@@ -246,6 +265,25 @@ def _gone_table(sessions: Sequence[SessionKey]) -> pa.Table:
             "session_id": pa.array([key.session_id for key in sessions], pa.string()),
         }
     )
+
+
+def duckdb_migration(
+    ask: Ask | None, *, recording_deadline_seconds: int, comments_on_columns_of_views: bool = True
+) -> Migration:
+    """What brings tables of DuckDB's to this program's layout; without somebody to ask, those of a new warehouse."""
+    found = _found(ask) if ask is not None else Found({}, {})
+    selects = {name: ddl.view(name, recording_deadline_seconds=recording_deadline_seconds) for name in ddl.VIEWS}
+    wanted = Wanted(
+        ddl.upgrade(ddl.DUCKDB, found.catalogue),
+        {name: f"CREATE OR REPLACE VIEW {quoted(name)} AS {select}" for name, select in selects.items()},
+        ddl.comments(on_columns_of_views=comments_on_columns_of_views),
+        ddl.layout_digest(ddl.DUCKDB, recording_deadline_seconds=recording_deadline_seconds),
+    )
+    statements = plan(found, wanted)
+    if not statements:
+        return Migration()
+    notes = [*replaced_notes(layout_notes(found, wanted)), record(statements, wanted.digest, now="now()")]
+    return Migration(statements, tuple(notes), ("BEGIN TRANSACTION",), ("COMMIT",))
 
 
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -346,11 +384,14 @@ def _stored_offsets(writer: duckdb.DuckDBPyConnection) -> dict[LogPartition, int
     return {LogPartition(topic, partition): next_offset for topic, partition, next_offset in rows}
 
 
-def _catalogue(writer: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for table, column, kind in writer.execute(
+def _found(ask: Ask) -> Found:
+    catalogue: dict[str, dict[str, str]] = {}
+    for table, column, kind in ask(
         "SELECT table_name, column_name, data_type FROM information_schema.columns "
         "WHERE table_schema = 'main' AND table_catalog = current_database()"
-    ).fetchall():
-        found.setdefault(table, {})[column] = kind
-    return found
+    ):
+        catalogue.setdefault(table, {})[column] = kind
+    meta: dict[str, str] = {}
+    if META.name in catalogue:
+        meta = {key: str(value) for key, value in ask("SELECT key, value FROM callweave_meta")}
+    return Found(catalogue, meta)

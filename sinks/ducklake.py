@@ -15,10 +15,21 @@ import duckdb
 import structlog
 
 from sinks.ddl import META, OFFSETS
-from sinks.duckdb_tables import DuckDbTables
+from sinks.duckdb_tables import DuckDbTables, duckdb_migration
 from sinks.ducklake_address import LAKE, LakeAddress, fault_of
 from sinks.ducklake_query import DuckLakeReader
-from sinks.sink import Batch, Compaction, Fault, QueryLimits, QueryResult, SinkUnavailableError, Written, utc_now
+from sinks.migrations import inserted_note
+from sinks.sink import (
+    Batch,
+    Compaction,
+    Fault,
+    Migration,
+    QueryLimits,
+    QueryResult,
+    SinkUnavailableError,
+    Written,
+    utc_now,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +57,8 @@ _UNLEARN: Final = (
 )
 _WRITER_KEY: Final = "writer"
 _CATALOGUE_SECONDS: Final = 30.0
+_MIGRATION_CONFLICTS_MAX: Final = 3
+"""A lake has no lock: of two that lay it out at once, one commits, and the other looks again."""
 _SMALL_TABLES: Final = (META, OFFSETS)
 
 
@@ -60,9 +73,10 @@ class DuckLakeSink(DuckDbTables):
         address: LakeAddress,
         *,
         recording_deadline_seconds: int,
+        may_migrate: bool = True,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        super().__init__(recording_deadline_seconds=recording_deadline_seconds, clock=clock)
+        super().__init__(recording_deadline_seconds=recording_deadline_seconds, may_migrate=may_migrate, clock=clock)
         self._address = address
         self._reader: DuckLakeReader | None = None
         self._commits_since_tidying = 0
@@ -73,6 +87,25 @@ class DuckLakeSink(DuckDbTables):
         with self._in_our_words():
             self._prepare(self._connected())
         self._reader = self._reader or DuckLakeReader(self._address)
+
+    def pending(self) -> Migration:
+        """What opening would do to tables and views; a lake that is not there is not made."""
+        if not self._address.is_made():
+            return duckdb_migration(
+                None,
+                recording_deadline_seconds=self._deadline_seconds,
+                comments_on_columns_of_views=self.comments_on_columns_of_views,
+            )
+        return super().pending()
+
+    def migrate(self) -> Migration:
+        """Do that, and record it, in one transaction; where another one was faster, see what is left to do."""
+        for _ in range(_MIGRATION_CONFLICTS_MAX):
+            try:
+                return super().migrate()
+            except SinkUnavailableError as exc:
+                log.info("migration_repeated", reason=str(exc))
+        return super().migrate()
 
     def write(self, batch: Batch) -> Written:
         """Land the batch in one transaction."""
@@ -146,7 +179,7 @@ class DuckLakeSink(DuckDbTables):
     def _claim(self, writer: duckdb.DuckDBPyConnection) -> None:
         # Two that only insert do not conflict in DuckLake, and before the first commit there are no offsets to delete.
         writer.execute(f"DELETE FROM {META.name} WHERE key = '{_WRITER_KEY}'")  # noqa: S608 - names of our own
-        writer.execute(f"INSERT INTO {META.name} VALUES ('{_WRITER_KEY}', ?)", [uuid4().hex])  # noqa: S608
+        writer.execute(inserted_note(_WRITER_KEY, uuid4().hex))
 
     def _cursor(self, database: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
         cursor = database.cursor()

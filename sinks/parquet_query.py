@@ -22,6 +22,7 @@ from sinks.sink import QueryLimits, QueryResult, SinkUnavailableError
 
 CURRENT_SQL: Final = "current.sql"
 META_FILE: Final = "callweave.json"
+MIGRATIONS_FILE: Final = "callweave_migrations.json"
 FILES_VARIABLE: Final = "callweave_files"
 COMMIT_NUMBER: Final = "commit_number"
 PARENT_KEY: Final = SESSIONS.key
@@ -172,6 +173,9 @@ def _views(root: Path) -> Iterator[tuple[str, str]]:
         ddl.META.name,
         f"SELECT key, value FROM read_json({meta}, columns = {{key: 'VARCHAR', value: 'VARCHAR'}})",  # noqa: S608
     )
+    types = ", ".join(f"{column.name}: {literal(ddl.DUCKDB.types[column.type])}" for column in ddl.MIGRATIONS.columns)
+    migrations = literal(str(root / MIGRATIONS_FILE))
+    yield ddl.MIGRATIONS.name, f"SELECT * FROM read_json({migrations}, columns = {{{types}}})"  # noqa: S608 - our own
     folders = ", ".join(literal(str(root / folder / "*.parquet")) for folder in (COMMITS_FOLDER, LETTERS_FOLDER))
     yield ddl.OFFSETS.name, _OFFSETS.format(folders=f"[{folders}]")
     yield "callweave_current", highest(_chosen_files(root))

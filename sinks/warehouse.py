@@ -14,34 +14,39 @@ _KNOWN: Final = "duckdb:///, postgresql://, clickhouse://, ducklake: or parquet:
 _POSTGRES: Final = ("postgresql://", "postgres://")
 
 
-def open_sink(url: str, *, data_dir: Path, recording_deadline_seconds: int) -> Sink:
-    """The sink that `url` names; nothing is connected before its `open`. A relative file lies in `data_dir`."""
+def open_sink(url: str, *, data_dir: Path, recording_deadline_seconds: int, may_migrate: bool = True) -> Sink:
+    """The sink that `url` names; nothing is connected before its `open`. A relative file lies in `data_dir`.
+
+    may_migrate: whether opening upgrades a warehouse that is not laid out as it must be; else it refuses.
+    """
     if url.startswith("duckdb:"):
         from sinks.duckdb import DuckDbSink  # noqa: PLC0415 - see the module's docstring
 
         path = _file(url, data_dir)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return DuckDbSink(path, recording_deadline_seconds=recording_deadline_seconds)
+        return DuckDbSink(path, recording_deadline_seconds=recording_deadline_seconds, may_migrate=may_migrate)
     if url.startswith(_POSTGRES):
         _need_psycopg()
         from sinks.postgres import PostgresSink  # noqa: PLC0415
 
-        return PostgresSink(url, recording_deadline_seconds=recording_deadline_seconds)
+        return PostgresSink(url, recording_deadline_seconds=recording_deadline_seconds, may_migrate=may_migrate)
     if url.startswith("ducklake:"):
         from sinks.ducklake import DuckLakeSink  # noqa: PLC0415
         from sinks.ducklake_address import LakeAddress  # noqa: PLC0415
 
         address = LakeAddress.parse(url, data_dir)
-        return DuckLakeSink(address, recording_deadline_seconds=recording_deadline_seconds)
+        return DuckLakeSink(address, recording_deadline_seconds=recording_deadline_seconds, may_migrate=may_migrate)
     if url.startswith("parquet:"):
         from sinks.parquet import ParquetSink  # noqa: PLC0415
 
-        return ParquetSink(_folder(url, data_dir), recording_deadline_seconds=recording_deadline_seconds)
+        return ParquetSink(
+            _folder(url, data_dir), recording_deadline_seconds=recording_deadline_seconds, may_migrate=may_migrate
+        )
     if url.startswith("clickhouse:"):
         _need_clickhouse_connect()
         from sinks.clickhouse import ClickHouseSink  # noqa: PLC0415
 
-        return ClickHouseSink(url, recording_deadline_seconds=recording_deadline_seconds)
+        return ClickHouseSink(url, recording_deadline_seconds=recording_deadline_seconds, may_migrate=may_migrate)
     raise MisconfiguredError(_unknown(url))
 
 

@@ -41,6 +41,7 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         settings.warehouse_url,
         data_dir=settings.data_dir,
         recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
+        may_migrate=settings.warehouse.migrate == "apply",
     )
     options = LoaderSettings(
         breaker=settings.dead_letters.limits,

@@ -88,6 +88,17 @@ def test_a_query_that_is_under_way_keeps_no_copy_from_being_whole(sink, tmp_path
         assert copy.execute("SELECT min(version), max(version) FROM sessions").fetchone() == (2, 2)
 
 
+def test_the_file_stays_the_loaders_own_after_a_copy_was_published(sink, tmp_path):
+    write(sink, 1)
+    Snapshots(sink, tmp_path / "copy.duckdb", 1).publish()
+    other = "import duckdb, sys; duckdb.connect(sys.argv[1])"
+    refused = subprocess.run(
+        [sys.executable, "-c", other, str(tmp_path / "calls.duckdb")], capture_output=True, text=True, check=False
+    )
+
+    assert "Conflicting lock" in refused.stderr
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = 100.0

@@ -1,0 +1,52 @@
+"""`callweave warehouse apply | check`: what the warehouse lacks, and bringing it there, with or without a loader."""
+
+from contextlib import closing
+
+from callweave.reading import LoaderQuestions, open_questions
+from callweave.runtime import Runtime
+from callweave.settings import Settings
+from sinks.ddl import MIGRATIONS
+from sinks.duckdb_tables import duckdb_migration
+from sinks.sink import Migration, QueryRefusedError, Sink, SinkUnavailableError
+from sinks.warehouse import open_sink
+
+
+def pending_migration(settings: Settings) -> Migration:
+    """What `apply` would do. Changes nothing, and makes no warehouse where none is."""
+    loader = Runtime(settings.data_dir).role("loader")
+    if settings.warehouse_url.startswith("duckdb:") and loader is not None and loader.admin_url is not None:
+        # The file is the loader's, and it answers questions about it.
+        questions = LoaderQuestions(loader)
+        return duckdb_migration(
+            lambda sql: questions.ask(sql).rows,
+            recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
+        )
+    with closing(_sink(settings)) as sink:
+        return sink.pending()
+
+
+def apply_migration(settings: Settings) -> Migration:
+    """Bring the warehouse to this program's layout; what was done."""
+    with closing(_sink(settings)) as sink:
+        return sink.migrate()
+
+
+def last_migration(settings: Settings) -> tuple[str, str] | None:
+    """When the warehouse's layout was last changed, and by which callweave; None where nobody noted it."""
+    try:
+        with open_questions(settings) as questions:
+            rows = questions.ask(
+                f"SELECT applied_at, program_version FROM {MIGRATIONS.name} "  # noqa: S608 - a name of our own
+                "ORDER BY applied_at DESC LIMIT 1"
+            ).rows
+    except (QueryRefusedError, SinkUnavailableError):
+        return None
+    return (str(rows[0][0]), str(rows[0][1])) if rows else None
+
+
+def _sink(settings: Settings) -> Sink:
+    return open_sink(
+        settings.warehouse_url,
+        data_dir=settings.data_dir,
+        recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
+    )
