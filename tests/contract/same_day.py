@@ -135,7 +135,7 @@ def comparable(value: Any) -> Any:
 
 
 @contextmanager
-def all_five(folder: Path) -> Iterator[dict[str, str]]:
+def all_five() -> Iterator[dict[str, str]]:
     """The address of an empty warehouse of each kind."""
     with ExitStack() as stack:
         postgres_server = stack.enter_context(postgres.session_postgres())
@@ -202,7 +202,7 @@ def main() -> int:
         f"{len(day.letters)} dead letters",
         flush=True,
     )
-    with tempfile.TemporaryDirectory(prefix="callweave-day-") as folder, all_five(Path(folder)) as urls:
+    with tempfile.TemporaryDirectory(prefix="callweave-day-") as folder, all_five() as urls:
         differences = same_everywhere(urls, Path(folder), day, tell=lambda line: print(line, flush=True))
     for line in differences:
         print(f"DIFFERENT {line}")
