@@ -359,6 +359,14 @@ class DeadLettersSettings(Group):
         return BreakerLimits(self.in_a_row_max, self.percent_max, self.window_records)
 
 
+class RegistrySettings(Group):
+    """A schema registry that speaks Confluent's REST; none by default."""
+
+    url: str | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+
+
 class AdminSettings(Group):
     """Health and metrics; never on the public port."""
 
@@ -407,6 +415,7 @@ class Settings(BaseSettings):
     login_tokens: LoginTokensSettings = LoginTokensSettings()
     completeness: CompletenessSettings = CompletenessSettings()
     dead_letters: DeadLettersSettings = DeadLettersSettings()
+    registry: RegistrySettings = RegistrySettings()
     admin: AdminSettings = AdminSettings()
     broker: BrokerSettings = BrokerSettings()
     log: LogSettings = LogSettings()
