@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from aiokafka.errors import KafkaError
 
 from callweave.accounts import api_accounts
+from callweave.contracts.registry import RegistryError, registry_of
+from callweave.contracts.registry import check as check_registry
 from callweave.kafka import admin_client, client_options
 from callweave.migrating import pending_migration
 from callweave.new_fields import new_fields
@@ -61,6 +63,7 @@ def examine(settings: Settings) -> list[Finding]:
         *_fields_of_tomorrow(settings),
         *_api(settings),
         *_login_tokens(settings),
+        *_registry(settings),
         *_running(settings),
     ]
 
@@ -292,6 +295,26 @@ def _login_tokens(settings: Settings) -> Iterator[Finding]:
     who += [f"people of {knobs.issuer}"] if provider is not None else []
     note = f"; {', '.join(wide)} may log in every agent" if wide else ""
     yield Finding("login tokens", True, f"{' and '.join(who)}{note}")
+
+
+def _registry(settings: Settings) -> list[Finding]:
+    """The contracts in a schema registry, where one is named."""
+    registry = registry_of(settings)
+    if registry is None:
+        return []
+    try:
+        found = check_registry(registry, settings.kafka.topic_prefix)
+    except RegistryError as exc:
+        return [Finding("registry", False, str(exc))]
+    broken = [f"{one.subject}: {one.problem}" for one in found if one.problem]
+    missing = [one.subject for one in found if one.version is None]
+    if broken:
+        advice = "what callweave publishes breaks who reads by these; was another callweave registered?"
+        return [Finding("registry", False, f"{'; '.join(broken)}: {advice}")]
+    if missing:
+        advice = "`callweave contracts register` does it"
+        return [Finding("registry", True, f"{len(missing)} of {len(found)} contracts are not registered: {advice}")]
+    return [Finding("registry", True, f"{len(found)} subjects of {registry} hold the contracts of this callweave")]
 
 
 def _drift(settings: Settings) -> Finding:

@@ -372,6 +372,14 @@ class PrivacySettings(Group):
         return self
 
 
+class RegistrySettings(Group):
+    """A schema registry that speaks Confluent's REST; none by default."""
+
+    url: str | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+
+
 class AdminSettings(Group):
     """Health and metrics; never on the public port."""
 
@@ -421,6 +429,7 @@ class Settings(BaseSettings):
     completeness: CompletenessSettings = CompletenessSettings()
     dead_letters: DeadLettersSettings = DeadLettersSettings()
     privacy: PrivacySettings = PrivacySettings()
+    registry: RegistrySettings = RegistrySettings()
     admin: AdminSettings = AdminSettings()
     broker: BrokerSettings = BrokerSettings()
     log: LogSettings = LogSettings()

@@ -74,6 +74,7 @@ _ENDINGS = (
     ("sinks.sink", "SinkUnavailableError", WRONG),
     ("sinks.sink", "QueryRefusedError", WRONG),
     ("callweave.broker.jars", "BrokerUnavailable", WRONG),
+    ("callweave.contracts.registry", "RegistryError", WRONG),
     ("aiokafka.errors", "KafkaError", WRONG),
 )
 """Errors that end in a sentence, by name: what nobody imported nobody raises, and a role imports only what it needs."""
