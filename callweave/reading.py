@@ -40,6 +40,11 @@ class Answer:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
+def instant_literal(moment: datetime) -> str:
+    """A time as every warehouse's SQL reads it where it is compared with a column of times."""
+    return f"'{moment.astimezone(UTC).isoformat(sep=' ', timespec='milliseconds')}'"
+
+
 class Questions(Protocol):
     """Somebody who can be asked."""
 

@@ -367,6 +367,19 @@ class RegistrySettings(Group):
     password: SecretStr | None = None
 
 
+class PrivacySettings(Group):
+    """Who is erased, and whether numbers are masked on their way into the warehouse."""
+
+    key: SecretStr | None = Field(default=None, min_length=32)
+    mask_numbers: bool = False
+
+    @model_validator(mode="after")
+    def _mask_has_a_key(self) -> Self:
+        if self.mask_numbers and self.key is None:
+            raise ValueError("mask_numbers needs a key: set privacy.key to 32 characters or more that nobody guesses")
+        return self
+
+
 class AdminSettings(Group):
     """Health and metrics; never on the public port."""
 
@@ -416,6 +429,7 @@ class Settings(BaseSettings):
     completeness: CompletenessSettings = CompletenessSettings()
     dead_letters: DeadLettersSettings = DeadLettersSettings()
     registry: RegistrySettings = RegistrySettings()
+    privacy: PrivacySettings = PrivacySettings()
     admin: AdminSettings = AdminSettings()
     broker: BrokerSettings = BrokerSettings()
     log: LogSettings = LogSettings()

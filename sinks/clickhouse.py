@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.columns import CHILDREN, DEAD_LETTERS, SESSIONS
 from schemas.reconcile import HourRecord
+from schemas.topics import RECORDING_FILES
 from sinks.clickhouse_layout import (
     COMMIT,
     COMMITS,
@@ -46,6 +47,7 @@ from sinks.refused import refused
 from sinks.rows import STAMPED, SessionKey, SessionRows
 from sinks.sink import (
     NOTHING_NEW,
+    PSEUDONYMISED,
     Batch,
     Fault,
     FencedError,
@@ -72,6 +74,8 @@ _INSERT: Final = {
 _QUERY_BYTES_MAX: Final = 256 * 1024 * 1024
 """The question about what stands there names every session of the batch."""
 _MARK_BITS: Final = 16
+_FORGOTTEN_AT_ONCE: Final = 500
+_T = TypeVar("_T")
 _INSTANT: Final = pa.timestamp("us", "UTC")
 
 
@@ -130,6 +134,19 @@ class ClickHouseSink:
                 if fault_of(exc) is Fault.DATA:
                     raise self._refusal(batch, exc) from exc
                 raise
+
+    def forget(self, sessions: Sequence[SessionKey], letters: Sequence[str]) -> None:
+        """Mutations that are waited for: the parts are written anew without the rows, replaced versions included."""
+        with self._in_our_words():
+            client = self._connected()
+            for some in _slices(sessions):
+                unmarked = f"(erasure IS NULL OR erasure != '{PSEUDONYMISED}')"
+                _delete(client, SESSIONS_STORED, f"({_named(some)}) AND {unmarked}")
+                _delete(client, KEYED_STORED[RECORDING_FILES.suffix], f"({_named(some)})")
+            for some_letters in _slices(letters):
+                listed = ", ".join(map(_literal, some_letters))
+                for table in (LETTERS_STORED, SIGHTINGS):
+                    _delete(client, table, f"dead_letter_id IN ({listed})")
 
     def checkpoint(self) -> None:
         """ClickHouse merges by itself."""
@@ -306,17 +323,34 @@ def _replace_sessions(client: Client, sessions: SessionRows, now: datetime) -> f
 def _ranks(client: Client, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
     if not keys:
         return {}
-    # A list of texts for each application: a list of pairs takes ClickHouse four times as long to read.
-    asked = " OR ".join(
-        f"(sdk_app_id = {app} AND session_id IN ({', '.join(_literal(key.session_id) for key in group)}))"
-        for app, group in groupby(keys, lambda key: key.sdk_app_id)
-    )
+    asked = _named(keys)
     rows = _rows(
         client,
         f"SELECT sdk_app_id, session_id, max({RANK}) FROM {SESSIONS_STORED} "  # noqa: S608 - quoted
         f"WHERE {asked} GROUP BY sdk_app_id, session_id",
     )
     return {SessionKey(app, session): rank for app, session, rank in rows}
+
+
+def _slices(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(items), _FORGOTTEN_AT_ONCE):
+        yield items[start : start + _FORGOTTEN_AT_ONCE]
+
+
+def _named(keys: Sequence[SessionKey]) -> str:
+    # A list of texts for each application: a list of pairs takes ClickHouse four times as long to read.
+    return " OR ".join(
+        f"(sdk_app_id = {app} AND session_id IN ({', '.join(_literal(key.session_id) for key in group)}))"
+        for app, group in groupby(keys, lambda key: key.sdk_app_id)
+    )
+
+
+def _delete(client: Client, table: str, condition: str) -> None:
+    # The connection answers when every replica has done it.
+    client.command(
+        f"ALTER TABLE {table} DELETE WHERE {condition}",
+        settings={"mutations_sync": 2, "max_query_size": _QUERY_BYTES_MAX},
+    )
 
 
 def _ranks_of(sessions: SessionRows) -> list[int]:

@@ -6,7 +6,7 @@ transaction. Delete and insert with Arrow staging are what was measured to be fa
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import ClassVar, Final
@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 import duckdb
 import pyarrow as pa
 
-from schemas.columns import DEAD_LETTERS, RECONCILE_WINDOWS, SESSION_TABLES, SESSIONS
+from schemas.columns import CHILDREN, DEAD_LETTERS, RECONCILE_WINDOWS, SESSION_TABLES, SESSIONS
 from sinks import ddl
 from sinks.ddl import META, OFFSETS, names, quoted
 from sinks.keyed import KEYED_TABLES, added, replaced
@@ -33,6 +33,7 @@ from sinks.refused import refused
 from sinks.rows import STAMPED, SessionKey, SessionRows
 from sinks.sink import (
     NOTHING_NEW,
+    PSEUDONYMISED,
     Batch,
     Fault,
     FencedError,
@@ -59,6 +60,17 @@ _OFFSETS_GONE: Final = """
 DELETE FROM callweave_offsets AS o
 USING batch_offsets AS b WHERE b.topic = o.topic AND b."partition" = o."partition"
 """
+_GONE: Final = "(sdk_app_id, session_id) IN (SELECT (sdk_app_id, session_id) FROM gone)"
+_FORGET: Final = (
+    f"DELETE FROM sessions WHERE {_GONE} AND erasure IS DISTINCT FROM '{PSEUDONYMISED}'",  # noqa: S608
+    *(
+        f"DELETE FROM {child.name} WHERE {_GONE} "  # noqa: S608 - names of our own
+        "AND (sdk_app_id, session_id) NOT IN (SELECT (sdk_app_id, session_id) FROM sessions)"
+        for child in CHILDREN
+    ),
+    f"DELETE FROM recording_files WHERE {_GONE}",  # noqa: S608 - names of our own
+    "DELETE FROM dead_letters WHERE dead_letter_id IN (SELECT dead_letter_id FROM gone_letters)",
+)
 
 
 class DuckDbTables(ABC):
@@ -113,6 +125,26 @@ class DuckDbTables(ABC):
             if self._fault_of(exc) is Fault.DATA:
                 raise self._refusal(batch, exc) from exc
             raise self._translated(exc) from exc
+
+    def forget(self, sessions: Sequence[SessionKey], letters: Sequence[str]) -> None:
+        """Delete in one transaction; then make the disk forget too, as far as the heirs can."""
+        writer = self._connected()
+        with self._in_our_words():
+            writer.register("gone", _gone_table(sessions))
+            writer.register("gone_letters", pa.table({"dead_letter_id": pa.array(letters, pa.string())}))
+            try:
+                with _transaction(writer):
+                    for statement in _FORGET:
+                        writer.execute(statement)
+            finally:
+                for name in ("gone", "gone_letters"):
+                    with contextlib.suppress(duckdb.Error):
+                        writer.unregister(name)
+        self._scrub_disk()
+
+    def _scrub_disk(self) -> None:
+        """Let nothing of what was deleted lie on the disk for longer than it must."""
+        self.checkpoint()
 
     @abstractmethod
     def checkpoint(self) -> None:
@@ -224,6 +256,15 @@ class DuckDbTables(ABC):
                 return self._said(exc)
             raise self._translated(exc) from exc
         return None
+
+
+def _gone_table(sessions: Sequence[SessionKey]) -> pa.Table:
+    return pa.table(
+        {
+            "sdk_app_id": pa.array([key.sdk_app_id for key in sessions], pa.int64()),
+            "session_id": pa.array([key.session_id for key in sessions], pa.string()),
+        }
+    )
 
 
 def duckdb_migration(

@@ -4,7 +4,9 @@ The rule: as in every warehouse that DuckDB writes (`sinks.duckdb_tables`), and 
 rows, because none of its times is certain to stay as it is.
 """
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from typing import Any, ClassVar, Final
 from uuid import uuid4
@@ -42,7 +44,19 @@ _REWRITE: Final = f"CALL ducklake_rewrite_data_files('{LAKE}', delete_threshold 
 _MERGE: Final = f"CALL ducklake_merge_adjacent_files('{LAKE}', max_compacted_files => {_FILES_AT_ONCE})"
 _EXPIRE: Final = f"CALL ducklake_expire_snapshots('{LAKE}', older_than => now() - INTERVAL '{SNAPSHOTS_KEPT}')"
 _CLEAN: Final = f"CALL ducklake_cleanup_old_files('{LAKE}', older_than => now() - INTERVAL '{SNAPSHOTS_KEPT}')"
+_SCRUB: Final = (
+    f"CALL ducklake_flush_inlined_data('{LAKE}')",
+    f"CALL ducklake_rewrite_data_files('{LAKE}', delete_threshold => 0)",
+    f"CALL ducklake_merge_adjacent_files('{LAKE}')",
+    f"CALL ducklake_expire_snapshots('{LAKE}', older_than => now())",
+    f"CALL ducklake_cleanup_old_files('{LAKE}', cleanup_all => true)",
+)
+"""After erasing, nobody travels back: the files and snapshots that held the rows go at once."""
+_UNLEARN: Final = (
+    f"UPDATE __ducklake_metadata_{LAKE}.ducklake_table_column_stats SET min_value = NULL, max_value = NULL"  # noqa: S608
+)
 _WRITER_KEY: Final = "writer"
+_CATALOGUE_SECONDS: Final = 30.0
 _MIGRATION_CONFLICTS_MAX: Final = 3
 """A lake has no lock: of two that lay it out at once, one commits, and the other looks again."""
 _SMALL_TABLES: Final = (META, OFFSETS)
@@ -114,6 +128,20 @@ class DuckLakeSink(DuckDbTables):
                 merged, made = merged + old_count, made + new_count
         self._tidied(_EXPIRE)
         return Compaction(merged, made, len(self._tidied(_CLEAN)))
+
+    def _scrub_disk(self) -> None:
+        for statement in _SCRUB:
+            self._tidied(statement)
+        # What DuckLake says of a whole table is never narrowed: it keeps the extremes of what is long gone.
+        with self._in_our_words():
+            self._connected().execute(_UNLEARN)
+        if self._address.kind == "sqlite":
+            # Deleted rows, and the smallest and largest values of deleted files, stay in the catalogue's free pages.
+            with closing(sqlite3.connect(self._address.catalogue, timeout=_CATALOGUE_SECONDS)) as catalogue:
+                try:
+                    catalogue.execute("VACUUM")
+                except sqlite3.OperationalError as exc:
+                    raise SinkUnavailableError(f"{self.name}: the catalogue is busy ({exc})") from exc
 
     def _tidied(self, statement: str) -> list[Any]:
         with self._in_our_words():

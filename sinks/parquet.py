@@ -8,7 +8,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -41,6 +41,7 @@ from sinks.parquet_files import (
     spelled,
     unfinished_files,
 )
+from sinks.parquet_forgetting import forget
 from sinks.parquet_query import (
     ASKED_TABLES,
     CURRENT_SQL,
@@ -54,7 +55,7 @@ from sinks.parquet_query import (
     highest,
 )
 from sinks.parquet_rows import ASKED_SCHEMAS, LETTERS_SCHEMA, SESSIONS_SCHEMA, asked_rows, nested
-from sinks.rows import SessionRows
+from sinks.rows import SessionKey, SessionRows
 from sinks.sink import (
     NOTHING_NEW,
     Batch,
@@ -151,6 +152,12 @@ class ParquetSink:
         """Sessions, then the commit."""
         with self._in_our_words():
             return self._write(self._opened(), batch)
+
+    def forget(self, sessions: Sequence[SessionKey], letters: Sequence[str]) -> None:
+        """Write every file anew that holds such a row, replaced files too, and remove it at once."""
+        with self._in_our_words():
+            self._opened()
+            forget(self._root, sessions, letters)
 
     def checkpoint(self) -> None:
         """Merge small files, within bounds."""

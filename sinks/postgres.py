@@ -34,6 +34,7 @@ from sinks.refused import refused
 from sinks.rows import STAMPED, SessionKey, SessionRows
 from sinks.sink import (
     NOTHING_NEW,
+    PSEUDONYMISED,
     Batch,
     Fault,
     FencedError,
@@ -125,6 +126,20 @@ class PostgresSink:
                 if fault_of(exc) is Fault.DATA:
                     raise self._refusal(batch, exc) from exc
                 raise
+
+    def forget(self, sessions: Sequence[SessionKey], letters: Sequence[str]) -> None:
+        """Delete in one transaction; then vacuum, so that the pages are written over."""
+        gone = [[key.sdk_app_id for key in sessions], [key.session_id for key in sessions]]
+        with self._in_our_words():
+            connection = self._connected()
+            with connection.transaction():
+                connection.execute(_FORGET_SESSIONS, [*gone, PSEUDONYMISED])
+                for child in CHILDREN:
+                    connection.execute(_forget_children(child), gone)
+                connection.execute(_FORGET_FILES, gone)
+                connection.execute(b"DELETE FROM dead_letters WHERE dead_letter_id = ANY(%s)", [list(letters)])
+            for table in (*SESSION_TABLES, DEAD_LETTERS):
+                connection.execute(f"VACUUM {table.name}".encode())
 
     def checkpoint(self) -> None:
         """Postgres keeps house by itself."""
@@ -281,6 +296,22 @@ def _upsert_parents() -> bytes:
 
 
 _UPSERT_PARENTS: Final = _upsert_parents()
+
+
+_GONE: Final = "(sdk_app_id, session_id) IN (SELECT * FROM unnest(%s::bigint[], %s::text[]))"
+_FORGET_SESSIONS: Final = (
+    f"DELETE FROM sessions WHERE {_GONE} AND erasure IS DISTINCT FROM %s".encode()  # noqa: S608 - names of our own
+)
+
+
+_FORGET_FILES: Final = f"DELETE FROM recording_files WHERE {_GONE}".encode()  # noqa: S608 - names of our own
+
+
+def _forget_children(child: Table) -> bytes:
+    return (
+        f"DELETE FROM {child.name} AS c WHERE {_GONE} AND NOT EXISTS (SELECT 1 FROM sessions AS s "  # noqa: S608
+        "WHERE s.sdk_app_id = c.sdk_app_id AND s.session_id = c.session_id)"
+    ).encode()
 
 
 def _count_letters(connection: psycopg.Connection, letters: Sequence[LetterRow]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -195,8 +195,18 @@ class Sink(Reader, Protocol):
     def write(self, batch: Batch) -> Written:
         """Land the batch. A batch whose offsets stand there already is done; writing it again changes nothing."""
 
+    def forget(self, sessions: Sequence[SessionKey], letters: Sequence[str]) -> None:
+        """Remove these letters, and every stored row of these sessions without the mark `PSEUDONYMISED`, from the disk.
+
+        Of a session with a marked row, that stays, and what it replaced goes. Forgetting twice equals forgetting once.
+        """
+
     def checkpoint(self) -> None:
         """Housekeeping that is better done while nothing arrives."""
+
+
+PSEUDONYMISED: Final = "pseudonymised"
+"""In `sessions.erasure`: the row says nothing of a person any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from streams import metrics
 from streams.core.absorb import Outcome
 from streams.core.fold import fold, record_of_stored, restore
 from streams.core.retirement import Retention
+from streams.engine.assignor import WholeAssignor
 from streams.engine.consumer import SafeTransport
 from streams.engine.delivery import BatchStream
 from streams.engine.fence import SessionFence
@@ -182,6 +183,7 @@ def build_worker(options: WorkerOptions) -> Worker:
         web_enabled=False,
         Stream=BatchStream,
         TableManager=SafeTableManager,
+        PartitionAssignor=WholeAssignor,
         Monitor=QuietMonitor,
     )
     app.guard = ContiguityGuard()

@@ -10,6 +10,7 @@ from callweave.cli import (
     archiving,
     completing,
     contracts,
+    erasing,
     exporting,
     letters,
     login_tokens,
@@ -44,6 +45,7 @@ simulating_api.register(app)
 contracts.register(app)
 warehousing.register(app)
 rebuilding.register(app)
+erasing.register(app)
 exporting.register(app)
 
 

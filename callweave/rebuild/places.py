@@ -18,6 +18,7 @@ from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
 from sinks.backoff import delays
 from sinks.correcting import Corrected, Correction, correct
+from sinks.discretion import OPEN, Discretion
 from sinks.rows import VersionsOf
 from sinks.sink import Sink, SinkUnavailableError
 from sinks.warehouse import open_sink
@@ -48,11 +49,12 @@ class OwnPlace:
     sink: Sink
     versions_of: VersionsOf | None
     questions: Questions
+    discretion: Discretion = OPEN
 
     def correct(self, corrections: Sequence[Correction]) -> Corrected:
         """In a batch of their own; tried again while the warehouse is busy or away, and then in halves."""
         try:
-            return patiently(partial(correct, self.sink, corrections, self.versions_of))
+            return patiently(partial(correct, self.sink, corrections, self.versions_of, self.discretion))
         except SinkUnavailableError:
             if len(corrections) == 1:
                 raise
@@ -79,7 +81,7 @@ class LoadersPlace:
 
 
 @contextmanager
-def opened_place(settings: Settings, versions_of: VersionsOf | None) -> Iterator[Place]:
+def opened_place(settings: Settings, versions_of: VersionsOf | None, discretion: Discretion = OPEN) -> Iterator[Place]:
     """The warehouse of the settings; created where it was lost."""
     loader = Runtime(settings.data_dir).role("loader")
     has_one_writer = settings.warehouse_url.startswith(_ONE_WRITER)
@@ -93,7 +95,7 @@ def opened_place(settings: Settings, versions_of: VersionsOf | None) -> Iterator
     )
     try:
         sink.open()
-        yield OwnPlace(sink, versions_of, DirectQuestions(sink))
+        yield OwnPlace(sink, versions_of, DirectQuestions(sink), discretion)
     finally:
         sink.close()
 

@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from callweave.completeness import read_hours
+from callweave.expiring import read_expiring
+from callweave.reading import DirectQuestions
 from schemas import jsontext
 from schemas.columns import COMPLETENESS, RECORDINGS, SESSIONS, TABLES
 from schemas.dead_letter import DeadLetter
@@ -1073,3 +1076,34 @@ def test_an_absolute_address_is_absolute(tmp_path: Path) -> None:
     sink.close()
 
     assert (tmp_path / "far" / "away.duckdb").exists()
+
+
+def test_recordings_that_tccc_soon_deletes_are_counted_in_every_warehouse(warehouse: Warehouse) -> None:
+    now = NINE
+
+    def made(days_ago: float, **more: Any) -> Any:
+        at = now - timedelta(days=days_ago)
+        return a_recording(f"r-{days_ago}", **{"received_at": at, "generated_at": at, "source": "push", **more})
+
+    warehouse.load(
+        a_session(
+            "s",
+            recordings=[
+                made(89),
+                made(80, generated_at=None),
+                made(65),
+                made(91),  # gone already
+                made(10),
+                made(85, received_at=None),  # never came: there is no address to lose
+            ],
+        )
+    )
+
+    assert read_expiring(DirectQuestions(warehouse.sink), now) == {7: 1, 14: 2, 30: 3}
+
+
+def test_the_hours_of_a_span_are_read_in_every_warehouse(warehouse: Warehouse) -> None:
+    warehouse.load(a_call("in", NINE, "push"), a_call("after", TEN, "push"))
+    hours = read_hours(DirectQuestions(warehouse.sink), NINE, TEN, applications=[], only=False)
+
+    assert [(hour.start, hour.counts["sessions_in_warehouse"]) for hour in hours] == [(NINE, 1)]

@@ -16,6 +16,7 @@ from weakref import WeakSet
 import faust
 import pytest
 from aiokafka.errors import IllegalStateError, RequestTimedOutError
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables.recovery import Recovery, ServiceStopped
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.producer import ProducerBuffer
@@ -26,6 +27,7 @@ from typing_extensions import override
 from schemas import jsontext
 from streams.core.fold import fold
 from streams.engine import halt
+from streams.engine.assignor import WholeAssignor
 from streams.engine.consumer import FrozenFetchThread, SafeConsumer
 from streams.engine.guard import ContiguityGuard
 from streams.engine.halt import ExitStatus
@@ -582,3 +584,23 @@ def test_a_stop_that_hangs_is_cut_short_and_says_where_it_stood(
     assert gone.wait(10)
     assert statuses == [0]
     assert "test_a_stop_that_hangs" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [PartitionAssignor, WholeAssignor])
+def test_row_14_upstream_assigns_nothing_where_metadata_lacks_the_topics(
+    kind: type[PartitionAssignor], exits: list[int]
+) -> None:
+    assignor = kind(faust.App("row14", broker="memory://", store="memory://", topic_disable_leader=True))
+    members = {"member": assignor.metadata({CDR.topic})}
+
+    def assigned(partitions: set[int] | None) -> list[Any]:
+        cluster: Any = SimpleNamespace(partitions_for_topic=lambda _: partitions)
+        return list(assignor.assign(cluster, members)["member"].partitions())
+
+    assert assigned({0, 1}) == [CDR, TP(CDR.topic, 1)]
+    if kind is PartitionAssignor:
+        assert assigned(None) == []  # and nothing is wrong with such a group: nobody will ask again
+        return
+    with pytest.raises(ProcessGoneError):
+        assigned(None)
+    assert exits == [ExitStatus.RESTART]
