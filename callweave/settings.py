@@ -359,6 +359,14 @@ class DeadLettersSettings(Group):
         return BreakerLimits(self.in_a_row_max, self.percent_max, self.window_records)
 
 
+class RegistrySettings(Group):
+    """A schema registry that speaks Confluent's REST; none by default."""
+
+    url: str | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+
+
 class PrivacySettings(Group):
     """Who is erased, and whether numbers are masked on their way into the warehouse."""
 
@@ -370,14 +378,6 @@ class PrivacySettings(Group):
         if self.mask_numbers and self.key is None:
             raise ValueError("mask_numbers needs a key: set privacy.key to 32 characters or more that nobody guesses")
         return self
-
-
-class RegistrySettings(Group):
-    """A schema registry that speaks Confluent's REST; none by default."""
-
-    url: str | None = None
-    username: str | None = None
-    password: SecretStr | None = None
 
 
 class AdminSettings(Group):
