@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 import duckdb
 import pyarrow as pa
 
-from schemas.columns import CHILDREN, DEAD_LETTERS, RECONCILE_WINDOWS, SESSION_TABLES, SESSIONS
+from schemas.columns import CHILDREN, COLUMNED_VIEWS, DEAD_LETTERS, RECONCILE_WINDOWS, SESSION_TABLES, SESSIONS, Table
 from sinks import ddl
 from sinks.ddl import META, OFFSETS, names, quoted
 from sinks.keyed import KEYED_TABLES, added, replaced
