@@ -105,7 +105,7 @@ def open_quarters(business_hours: str) -> str:
 
 def _quarter(hour: str, minute: str, span: str) -> int:
     minutes = int(hour) * 60 + int(minute)
-    if int(minute) > 59 or minutes > 24 * 60 or minutes % _QUARTER_MINUTES:  # noqa: PLR2004 - of an hour
+    if int(minute) > 59 or minutes > 24 * 60 or minutes % _QUARTER_MINUTES:
         raise ValueError(f"{span.strip()!r} holds {hour}:{minute}: write quarters of an hour, 00:00 to 24:00")
     return minutes // _QUARTER_MINUTES
 

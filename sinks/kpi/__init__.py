@@ -1,1 +1,1 @@
-"""The numbers of a contact centre: one list of definitions, from which the views, their columns and the docs are made."""
+"""The numbers of a contact centre: one list of definitions, of which views, columns and docs are made."""

@@ -1,9 +1,11 @@
 """The columns of the numbers' views that are not numbers by themselves, and what a column of theirs is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from schemas.columns import Column, ColumnType, Table
+from schemas.models import Privacy
 from sinks.kpi.definitions import Definition
 
 
@@ -26,6 +28,7 @@ class KpiView:
 
     table: Table
     text: str
+    definitions: Sequence[Definition] = ()
 
     @property
     def name(self) -> str:
@@ -53,9 +56,11 @@ def ratio(numerator: str | None, denominator: str | None) -> str:
     return f"CAST(n.{numerator} AS DOUBLE PRECISION) / NULLIF(n.{denominator}, 0)"
 
 
-def text(name: str, description: str, sql: str = "", *, nullable: bool = True) -> KpiColumn:
+def text(
+    name: str, description: str, sql: str = "", *, nullable: bool = True, privacy: Privacy = Privacy.NONE
+) -> KpiColumn:
     """A text."""
-    return KpiColumn(name, ColumnType.TEXT, nullable, description, sql=sql)
+    return KpiColumn(name, ColumnType.TEXT, nullable, description, privacy, sql=sql)
 
 
 def whole(name: str, description: str, sql: str = "", *, unit: str | None = None, nullable: bool = True) -> KpiColumn:

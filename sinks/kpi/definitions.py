@@ -1,7 +1,7 @@
 """Each number, defined once: what it is called, what it counts in words, whose definition it follows, and its SQL.
 
-The rule: a number is a count or a sum over calls, a ratio of two of those, or a percentile of the rows; never an average
-of averages. From here come the views' columns, `kpi_definitions` and docs/kpis.md.
+The rule: a number is a count or a sum over calls, a ratio of two of those, or a percentile of the rows; never an
+average of averages. From here come the views' columns, `kpi_definitions` and docs/kpis.md.
 """
 
 from collections.abc import Iterator
@@ -245,6 +245,22 @@ _QUEUE: Final = (
         "answer_ring_seconds",
         "k.answer_queue_seconds IS NOT NULL",
         "of these: first answer - first ring of an agent, added up",
+    ),
+    _ratio(
+        "asa_queue_seconds",
+        "Of the average speed of answer: until an agent rings",
+        "answer_queue_seconds_sum",
+        "answer_parts_count",
+        "callweave",
+        "seconds",
+    ),
+    _ratio(
+        "asa_ring_seconds",
+        "Of the average speed of answer: ringing",
+        "answer_ring_seconds_sum",
+        "answer_parts_count",
+        "callweave",
+        "seconds",
     ),
     *_spread(
         "queue_wait",
@@ -658,7 +674,8 @@ OF_AGENTS: Final = (
         name="Length of the shift, a proxy",
         formula="last end - first ring of the day",
         unit="seconds",
-        sql="CAST(FLOOR(EXTRACT(EPOCH FROM MAX(k.leg_ended_at))) - FLOOR(EXTRACT(EPOCH FROM MIN(k.leg_began_at))) AS BIGINT)",
+        sql="CAST(FLOOR(EXTRACT(EPOCH FROM MAX(k.leg_ended_at))) "
+        "- FLOOR(EXTRACT(EPOCH FROM MIN(k.leg_began_at))) AS BIGINT)",
         is_number_of_calls=False,
     ),
     _ratio(
@@ -783,7 +800,7 @@ OF_CONCURRENCY: Final = (
     Definition(
         id="talking_seconds_sum",
         name="Seconds of talk in the quarter",
-        formula="calls between answer and end, their seconds within the quarter added up; ÷ 900 is the mean concurrency",
+        formula="calls between answer and end, their seconds within it added up; ÷ 900: how many at a time, mean",
         unit="seconds",
     ),
     Definition(
@@ -811,7 +828,7 @@ ABSENT: Final = (
         id="aht_seconds",
         name="Average handle time with after-call work (AHT)",
         source="Amazon Connect",
-        why="after-call work is known by agent and day at best, not by call; aht_without_acw_seconds is what calls give",
+        why="after-call work is known by agent and day at best; aht_without_acw_seconds is what calls give",
     ),
     Absent(
         id="occupancy",

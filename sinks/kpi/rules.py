@@ -1,7 +1,7 @@
 """What an account decides about its numbers: thresholds, switches, time zone, opening hours, what a key means.
 
-The rule: the warehouse holds them, as `kpi_settings` and `kpi_satisfaction_keys`, and every view reads them there; row 0
-is for each account that has none of its own.
+The rule: the warehouse holds them, as `kpi_settings` and `kpi_satisfaction_keys`; every view reads them there. Row 0 is
+for each account that has none of its own.
 """
 
 from collections.abc import Sequence

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from schemas.models import Privacy
 from sinks.kpi.columns import APP, DEFINITIONS, KpiColumn, date, instant, text, truth, whole
 from sinks.kpi.definitions import DEFINITIONS_VERSION
 
@@ -100,7 +101,7 @@ SESSION_COLUMNS: Final = (
     ),
     truth(
         "is_helped_once",
-        "Handled, and its known caller made no other inbound call within fcr_days after the end; NULL where it is not about that",
+        "Handled, and its caller did not call again within fcr_days of the end; NULL: not handled, or caller unknown",
         "CASE WHEN j.is_handled AND j.customer_number IS NOT NULL "
         "THEN COALESCE(j.next_contact_seconds > j.fcr_seconds, TRUE) END",
         nullable=True,
@@ -185,7 +186,9 @@ SESSION_COLUMNS: Final = (
     whole(
         "satisfaction_score", "What that key is worth (kpi_satisfaction_keys)", "j.satisfaction_score", unit="points"
     ),
-    text("ivr_path", "Keys pressed in the IVR, each with its label: 1:orders>3", "j.ivr_path"),
+    text(
+        "ivr_path", "Keys pressed in the IVR, each with its label: 1:orders>3", "j.ivr_path", privacy=Privacy.FREE_TEXT
+    ),
     text("source", "Where its CDR came from: push, api or push+api", "j.source"),
     whole("recordings_received", "Recordings that have come", "j.recordings_received", unit="count", nullable=False),
     whole("voicemail_count", "Voicemails", "j.voicemail_count", unit="count", nullable=False),

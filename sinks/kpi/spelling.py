@@ -45,7 +45,8 @@ JSON_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
         "tccc_duration": "s.extra ->> 'Duration'",
         "satisfaction_key": f"NULLIF({_either(_LAST_PRESSED, *_KEY)}, '')",
         "ivr_path": (
-            f"NULLIF(ARRAY_TO_STRING([{_IN_DUCKDB} FOR pressed IN JSON_EXTRACT(s.extra, '$.IVRKeyPressedEx[*]')], '>'), '')"
+            f"NULLIF(ARRAY_TO_STRING([{_IN_DUCKDB} "
+            "FOR pressed IN JSON_EXTRACT(s.extra, '$.IVRKeyPressedEx[*]')], '>'), '')"
         ),
     },
     "postgres": {

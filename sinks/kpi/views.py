@@ -10,6 +10,7 @@ from string import Template
 from typing import Final
 
 from schemas.columns import ColumnType, Table
+from schemas.models import Privacy
 from sinks.kpi.columns import (
     APP,
     AS_OF,
@@ -51,19 +52,20 @@ from sinks.kpi.rules import (
 from sinks.kpi.sessions import SESSION_COLUMNS
 from sinks.kpi.spelling import JSON_VALUES
 
+Cell = int | str | bool | None
 _CASTS: Final = {
     ColumnType.INTEGER: "BIGINT",
     ColumnType.TEXT: "TEXT",
     ColumnType.BOOLEAN: "BOOLEAN",
 }
-_EMPTY: Final[Mapping[ColumnType, int | str | bool]] = {
+_EMPTY: Final[Mapping[ColumnType, Cell]] = {
     ColumnType.INTEGER: 0,
     ColumnType.TEXT: "",
     ColumnType.BOOLEAN: False,
 }
 
 
-def _literals(table: Table, rows: Sequence[tuple[int | str | bool | None, ...]]) -> str:
+def _literals(table: Table, rows: Sequence[tuple[Cell, ...]]) -> str:
     """A table that is spelled out; without rows, one of which nothing is shown."""
     shown = rows or [tuple(_EMPTY[column.type] for column in table.columns)]
     selects = [
@@ -77,7 +79,7 @@ def _literals(table: Table, rows: Sequence[tuple[int | str | bool | None, ...]])
     return "\nUNION ALL\n".join(selects) + ("" if rows else " WHERE 1 = 0")
 
 
-def _literal(cell: int | str | bool | None) -> str:
+def _literal(cell: Cell) -> str:
     match cell:
         case None:
             return "NULL"
@@ -132,7 +134,10 @@ known AS (
     FROM completeness AS c
     WHERE c.asked_at IS NOT NULL
 )"""  # noqa: S608 - our own
-_SAME_HOUR: Final = "hour = TO_TIMESTAMP(CAST(EXTRACT(EPOCH FROM n.hour) AS BIGINT) - CAST(EXTRACT(EPOCH FROM n.hour) AS BIGINT) % 3600)"
+_SAME_HOUR: Final = (
+    "hour = TO_TIMESTAMP(CAST(EXTRACT(EPOCH FROM n.hour) AS BIGINT) "
+    "- CAST(EXTRACT(EPOCH FROM n.hour) AS BIGINT) % 3600)"
+)
 _KNOWN_DAYS: Final = f"""\
 hours AS (
     SELECT
@@ -179,11 +184,21 @@ class _Rows:
     prefix: str = ""
     file: str | None = None
     where: str = "k.day IS NOT NULL"
+    hourly: bool = False
 
     @property
     def before(self) -> str:
         """What stands before the numbers."""
         return "WITH " if self.file is None else f"{_text_of(self.file)}\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What a view's rows are by, beside account and time; what is told of each; what is derived from numbers `n`."""
+
+    places: Sequence[KpiColumn] = ()
+    labels: Sequence[KpiColumn] = ()
+    besides: Sequence[KpiColumn] = ()
 
 
 _BY_START: Final = _Rows(clock="started_at, the start of the call")
@@ -196,25 +211,21 @@ def _by(
     purpose: str,
     rows: _Rows,
     definitions: Sequence[Definition],
-    *,
-    places: Sequence[KpiColumn] = (),
-    labels: Sequence[KpiColumn] = (),
-    besides: Sequence[KpiColumn] = (),
-    hourly: bool = False,
+    columns: _Columns = _Columns(),
 ) -> KpiView:
-    """Numbers by account, by hour or day, and by `places`; `labels` are told of each, `besides` is derived from `n`."""
+    """Numbers by account, by hour or day, and by what else."""
     by = [replace(APP, sql="k.sdk_app_id"), replace(ZONE, sql="k.time_zone")]
-    if hourly:
+    if rows.hourly:
         by.append(instant("hour", f"When the hour of {rows.clock} began", f"k.{rows.prefix}hour", nullable=False))
     by.append(replace(date("day", f"Day of {rows.clock}", nullable=False), sql=f"k.{rows.prefix}day"))
-    if hourly:
+    if rows.hourly:
         by.append(whole("local_hour", "Hour of that day, 0 to 23", f"k.{rows.prefix}local_hour", nullable=False))
-    by += places
+    by += columns.places
     numbers = [of_definition(one) for one in definitions]
     ratios = {one.id for one in definitions if one.numerator is not None}
-    added = [*by, *labels, *(column for column in numbers if column.name not in ratios)]
-    shown = [*by, *labels, *numbers, *besides]
-    derived = {*ratios, *(column.name for column in besides)}
+    added = [*by, *columns.labels, *(column for column in numbers if column.name not in ratios)]
+    shown = [*by, *columns.labels, *numbers, *columns.besides]
+    derived = {*ratios, *(column.name for column in columns.besides)}
     body = _BY.format(
         purpose=purpose,
         clock=rows.clock,
@@ -226,25 +237,25 @@ def _by(
         ),
         grouped=", ".join(column.sql for column in by),
         joined=_LINE_OF_A_LIST.join([*(f"n.{column.name} AS {column.name}" for column in added), "n.as_of AS as_of"]),
-        known=_KNOWN_HOURS if hourly else _KNOWN_DAYS,
+        known=_KNOWN_HOURS if rows.hourly else _KNOWN_DAYS,
         shown=",\n    ".join(
             [
                 *(f"{c.sql if c.name in derived else f'n.{c.name}'} AS {c.name}" for c in shown),
                 *_BESIDE,
             ]
         ),
-        window=_SAME_HOUR if hourly else _SAME_DAY,
+        window=_SAME_HOUR if rows.hourly else _SAME_DAY,
     )
-    key = ("sdk_app_id", "hour" if hourly else "day", *(column.name for column in places))
-    return KpiView(Table(name, purpose, key, (*shown, *COMPLETENESS, AS_OF, DEFINITIONS)), body)
+    key = ("sdk_app_id", "hour" if rows.hourly else "day", *(column.name for column in columns.places))
+    return KpiView(Table(name, purpose, key, (*shown, *COMPLETENESS, AS_OF, DEFINITIONS)), body, definitions)
 
 
 def _of_file(
-    name: str, purpose: str, key: tuple[str, ...], columns: Sequence[KpiColumn], *, file: str, source: str
+    table: Table, columns: Sequence[KpiColumn], *, file: str, source: str, definitions: Sequence[Definition] = ()
 ) -> KpiView:
     """A view whose list of columns ends a file of sinks/sql."""
     select = "SELECT\n    " + ",\n    ".join(f"{column.sql} AS {column.name}" for column in columns)
-    return KpiView(Table(name, purpose, key, tuple(columns)), f"-- {purpose}.\n{_text_of(file)}\n\n{select}\n{source}")
+    return KpiView(table, f"-- {table.purpose}.\n{_text_of(file)}\n\n{select}\n{source}", definitions)
 
 
 def _text_of(name: str) -> str:
@@ -252,9 +263,12 @@ def _text_of(name: str) -> str:
 
 
 _SESSIONS: Final = _of_file(
-    "kpi_sessions",
-    "What each call counts for: the flags and seconds that the other numbers add up, one row a session with a CDR",
-    ("sdk_app_id", "session_id"),
+    Table(
+        "kpi_sessions",
+        "What each call counts for: the flags and seconds that the other numbers add up, one row a session with a CDR",
+        ("sdk_app_id", "session_id"),
+        SESSION_COLUMNS,
+    ),
     SESSION_COLUMNS,
     file="kpi_sessions",
     source="FROM judged AS j",
@@ -271,100 +285,124 @@ _CONCURRENCY_COLUMNS: Final = (
 _SKILL_GROUP: Final = whole("skill_group_id", "The queue's skill group; NULL where TCCC names none", "k.skill_group_id")
 _LINE: Final = text("line_number", "The company's number; NULL where TCCC names none", "k.line_number")
 
-_COUNTED: Final[Mapping[KpiView, Sequence[Definition]]] = {
+_COUNTED: Final = (
     _by(
         "kpi_hourly_skill_group",
         "The numbers of each hour by skill group: calls that entered its queue",
-        _BY_QUEUE,
+        replace(_BY_QUEUE, hourly=True),
         OF_QUEUES,
-        places=[_SKILL_GROUP],
-        labels=[text("skill_group_name", "Its name", "MAX(k.skill_group_name)")],
-        hourly=True,
-    ): OF_QUEUES,
+        _Columns(
+            places=[_SKILL_GROUP],
+            labels=[text("skill_group_name", "Its name", "MAX(k.skill_group_name)")],
+        ),
+    ),
     _by(
         "kpi_hourly_line",
         "The numbers of each hour by line number: all calls, inbound and outbound",
-        _BY_START,
+        replace(_BY_START, hourly=True),
         OF_LINES,
-        places=[_LINE],
-        hourly=True,
-    ): OF_LINES,
-    _by(
-        "kpi_daily", "The numbers of each day by account: all calls, inbound and outbound", _BY_START, OF_LINES
-    ): OF_LINES,
+        _Columns(
+            places=[_LINE],
+        ),
+    ),
+    _by("kpi_daily", "The numbers of each day by account: all calls, inbound and outbound", _BY_START, OF_LINES),
     _by(
         "kpi_daily_agent",
         "The numbers of each day by agent, from the legs of calls",
         _BY_LEG,
         OF_AGENTS,
-        places=[text("agent", "The agent's e-mail, else phone; NULL where TCCC names neither", "k.agent")],
-        labels=[
-            instant("first_rang_at", "First ring of the day", "MIN(k.leg_began_at)"),
-            instant("last_ended_at", "Last end of the day", "MAX(k.leg_ended_at)"),
-        ],
-    ): OF_AGENTS,
+        _Columns(
+            places=[
+                text(
+                    "agent",
+                    "The agent's e-mail, else phone; NULL where TCCC names neither",
+                    "k.agent",
+                    privacy=Privacy.ENDPOINT,
+                )
+            ],
+            labels=[
+                instant("first_rang_at", "First ring of the day", "MIN(k.leg_began_at)"),
+                instant("last_ended_at", "Last end of the day", "MAX(k.leg_ended_at)"),
+            ],
+        ),
+    ),
     _by(
         "kpi_daily_end_reason",
         "How calls end, by day, direction and call type",
         _BY_START,
         OF_END_REASONS,
-        places=[
-            text("direction", "inbound, outbound, else TCCC's number", "k.direction"),
-            text("call_type", "As in sessions", "k.call_type"),
-            text("end_status", "TCCC's EndStatusString", "k.end_status"),
-        ],
-        besides=[
-            part(
-                "end_reason_share",
-                "Of the calls of that day, direction and call type",
-                "CAST(n.session_count AS DOUBLE PRECISION) "
-                "/ SUM(n.session_count) OVER (PARTITION BY n.sdk_app_id, n.day, n.direction, n.call_type)",
-            )
-        ],
-    ): OF_END_REASONS,
+        _Columns(
+            places=[
+                text("direction", "inbound, outbound, else TCCC's number", "k.direction"),
+                text("call_type", "As in sessions", "k.call_type"),
+                text("end_status", "TCCC's EndStatusString", "k.end_status"),
+            ],
+            besides=[
+                part(
+                    "end_reason_share",
+                    "Of the calls of that day, direction and call type",
+                    "CAST(n.session_count AS DOUBLE PRECISION) "
+                    "/ SUM(n.session_count) OVER (PARTITION BY n.sdk_app_id, n.day, n.direction, n.call_type)",
+                )
+            ],
+        ),
+    ),
     _by(
         "kpi_daily_ivr_path",
         "Which keys inbound callers pressed, and what became of them, by day",
         replace(_BY_START, where="k.day IS NOT NULL AND k.is_inbound"),
         OF_IVR_PATHS,
-        places=[
-            text("ivr_path", "The keys, each with its label: 1:orders>3; NULL where none was pressed", "k.ivr_path")
-        ],
-    ): OF_IVR_PATHS,
+        _Columns(
+            places=[
+                text(
+                    "ivr_path",
+                    "The keys, each with its label: 1:orders>3; NULL where none was pressed",
+                    "k.ivr_path",
+                    privacy=Privacy.FREE_TEXT,
+                )
+            ],
+        ),
+    ),
     _by(
         "kpi_daily_transfer",
         "Legs of inbound calls that were passed on, by day and kind of target",
         replace(_BY_LEG, where="k.is_passed_on"),
         OF_TRANSFERS,
-        places=[text("transfer_to_type", "What kind of participant they went to", "k.transfer_to_type")],
-    ): OF_TRANSFERS,
+        _Columns(
+            places=[text("transfer_to_type", "What kind of participant they went to", "k.transfer_to_type")],
+        ),
+    ),
     _by(
         "kpi_daily_recording",
         "Recordings: due, here, late, and how long TCCC still keeps them, by day",
         _Rows(clock="the start of the call", source="rows_counted", file="kpi_recordings"),
         OF_RECORDINGS,
-    ): OF_RECORDINGS,
+    ),
     _by(
         "kpi_daily_voicemail",
         "Voicemails and how late they come, by day",
         _Rows(clock="the start of the call", source="rows_counted", file="kpi_voicemails"),
         OF_VOICEMAILS,
-    ): OF_VOICEMAILS,
+    ),
     _by(
         "kpi_daily_pipeline",
         "How callweave itself does: what came late, again or only from the API, and how fast, by day",
         _BY_START,
         OF_THE_PIPELINE,
-    ): OF_THE_PIPELINE,
+    ),
     _of_file(
-        "kpi_concurrency",
-        "How many calls and waiting callers at a time, by quarter of an hour",
-        ("sdk_app_id", "quarter_hour"),
+        Table(
+            "kpi_concurrency",
+            "How many calls and waiting callers at a time, by quarter of an hour",
+            ("sdk_app_id", "quarter_hour"),
+            _CONCURRENCY_COLUMNS,
+        ),
         _CONCURRENCY_COLUMNS,
         file="kpi_concurrency",
         source="FROM quarters AS u",
-    ): OF_CONCURRENCY,
-}
+        definitions=OF_CONCURRENCY,
+    ),
+)
 
 KPI_DEFINITIONS: Final = Table(
     "kpi_definitions",
@@ -385,14 +423,20 @@ KPI_DEFINITIONS: Final = Table(
 )
 
 
-def kpi_definition_rows() -> list[tuple[int | str | bool | None, ...]]:
-    """The rows of `kpi_definitions`: each number once, then the absent ones."""
+def places_of_definitions() -> dict[Definition, list[str]]:
+    """Each number that is given, with the views that have it."""
     places: dict[Definition, list[str]] = {}
-    for view, definitions in _COUNTED.items():
-        for one in definitions:
+    for view in _COUNTED:
+        for one in view.definitions:
             places.setdefault(one, []).append(view.name)
     assert len({one.id for one in places}) == len(places), "two definitions of one number"
-    given: Iterator[tuple[int | str | bool | None, ...]] = (
+    return places
+
+
+def kpi_definition_rows() -> list[tuple[Cell, ...]]:
+    """The rows of `kpi_definitions`: each number once, then the absent ones."""
+    places = places_of_definitions()
+    given: Iterator[tuple[Cell, ...]] = (
         (
             one.id,
             one.version,
