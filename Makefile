@@ -83,9 +83,9 @@ lock: $(STAMP) ## write requirements.lock, and the container's part of it, anew 
 golden-update: $(STAMP) ## rewrite the golden scenarios' expectations; the diff is the review
 	@$(BIN)/python -m pytest tests/golden --golden-update $(PYTEST_ARGS)
 
-contracts: $(STAMP) ## write docs/contracts, docs/data-dictionary.md and docs/metrics.md anew from the code; the diff is the review
+contracts: $(STAMP) ## write docs/contracts, docs/data-dictionary.md, docs/metrics.md and docs/kpis.md anew from the code; the diff is the review
 	@$(BIN)/callweave contracts export docs/contracts
-	@mv docs/contracts/data-dictionary.md docs/contracts/metrics.md docs
+	@mv docs/contracts/data-dictionary.md docs/contracts/metrics.md docs/contracts/kpis.md docs
 
 deploy-files: $(STAMP) ## write the alert rules, dashboards, topics and permissions of deploy/ anew; the diff is the review
 	@$(BIN)/python -m deploy.generators

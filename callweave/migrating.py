@@ -2,6 +2,7 @@
 
 from contextlib import closing
 
+from callweave.kpi_settings import kpi_rules
 from callweave.reading import LoaderQuestions, open_questions
 from callweave.runtime import Runtime
 from callweave.settings import Settings
@@ -20,6 +21,7 @@ def pending_migration(settings: Settings) -> Migration:
         return duckdb_migration(
             lambda sql: questions.ask(sql).rows,
             recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
+            kpi_rules=kpi_rules(settings.kpi),
         )
     with closing(_sink(settings)) as sink:
         return sink.pending()
@@ -49,4 +51,5 @@ def _sink(settings: Settings) -> Sink:
         settings.warehouse_url,
         data_dir=settings.data_dir,
         recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
+        kpi_rules=kpi_rules(settings.kpi),
     )

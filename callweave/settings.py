@@ -23,6 +23,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from callweave.kpi_settings import KpiSettings
 from callweave.secret_files import SecretPlaceError, is_tenant_variable, with_file_secrets, with_tenant_secrets
 from callweave.tenant_settings import (
     SdkAppId,
@@ -427,6 +428,7 @@ class Settings(BaseSettings):
     archiver: ArchiverSettings = ArchiverSettings()
     login_tokens: LoginTokensSettings = LoginTokensSettings()
     completeness: CompletenessSettings = CompletenessSettings()
+    kpi: KpiSettings = KpiSettings()
     dead_letters: DeadLettersSettings = DeadLettersSettings()
     privacy: PrivacySettings = PrivacySettings()
     registry: RegistrySettings = RegistrySettings()
@@ -590,7 +592,7 @@ def _secret_paths() -> Iterator[tuple[str, ...]]:
 def _leaves(fields: Mapping[str, FieldInfo], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
     for name, field in fields.items():
         annotation = field.annotation
-        if isinstance(annotation, type) and issubclass(annotation, Group):
+        if isinstance(annotation, type) and issubclass(annotation, Group | KpiSettings):
             yield from _leaves(annotation.model_fields, (*path, name))
         else:
             yield (*path, name), field

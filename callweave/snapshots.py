@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from callweave.kpi_settings import kpi_rules
 from callweave.reading import ask_loader
 from callweave.runtime import Runtime
 from callweave.settings import Settings
@@ -35,6 +36,7 @@ def _of_a_resting_warehouse(settings: Settings) -> Snapshot:
         settings.warehouse_url,
         data_dir=settings.data_dir,
         recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
+        kpi_rules=kpi_rules(settings.kpi),
         may_migrate=settings.warehouse.migrate == "apply",
     )
     if not isinstance(sink, Embedded):

@@ -24,6 +24,7 @@ from callweave.accounts import api_accounts
 from callweave.broker.jars import BrokerUnavailable
 from callweave.broker.local import LocalBroker
 from callweave.child import die_with_parent
+from callweave.kpi_settings import kpi_rules
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import MisconfiguredError, Settings
 from callweave.spool_standing import spool_standing
@@ -92,6 +93,7 @@ class Supervisor:
             self._settings.warehouse_url,
             data_dir=self._settings.data_dir,
             recording_deadline_seconds=self._settings.warehouse.recording_deadline_seconds,
+            kpi_rules=kpi_rules(self._settings.kpi),
         )
         with _sole_owner(self._settings.data_dir), self._broker() as broker:
             tasks = [asyncio.create_task(self._announce())]

@@ -41,6 +41,7 @@ from sinks.clickhouse_query import ClickHouseReader
 from sinks.clickhouse_session import ACCESS_DENIED, Address, fault_of
 from sinks.clickhouse_sql import text_literal as _literal
 from sinks.ddl import META
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.letters import LetterRow, letter_table
 from sinks.migrations import Found, Wanted, inserted_note, layout_notes, plan, record, refuse_to_begin
 from sinks.refused import refused
@@ -88,10 +89,12 @@ class ClickHouseSink:
         *,
         recording_deadline_seconds: int,
         may_migrate: bool = True,
+        kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._address = Address(url)
         self._deadline_seconds = recording_deadline_seconds
+        self._kpi_rules = kpi_rules
         self._may_migrate = may_migrate
         self._clock = clock
         self._reader = ClickHouseReader(self._address)
@@ -202,9 +205,9 @@ class ClickHouseSink:
         later = catalogue_after(existing)
         wanted = Wanted(
             upgrade(existing),
-            views(later, recording_deadline_seconds=self._deadline_seconds),
+            views(later, recording_deadline_seconds=self._deadline_seconds, kpi_rules=self._kpi_rules),
             (),  # they are parts of the tables and views
-            layout_digest(later, recording_deadline_seconds=self._deadline_seconds),
+            layout_digest(later, recording_deadline_seconds=self._deadline_seconds, kpi_rules=self._kpi_rules),
         )
         statements = plan(found, wanted)
         if not statements:

@@ -5,13 +5,12 @@ changes is in a sorting key. Everything is derived from `schemas.columns`; colum
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from schemas.columns import (
     CHILDREN,
-    COLUMNED_VIEWS,
     DEAD_LETTERS,
     RECONCILE_WINDOWS,
     RECORDINGS,
@@ -25,6 +24,7 @@ from sinks import ddl
 from sinks.clickhouse_sql import translated
 from sinks.ddl import META, MIGRATIONS, OFFSETS, Catalogue, literal, quoted
 from sinks.keyed import KEYED_TABLES
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.sink import MisconfiguredError
 
 TYPES: Final[Mapping[ColumnType, str]] = {
@@ -33,6 +33,7 @@ TYPES: Final[Mapping[ColumnType, str]] = {
     ColumnType.FRACTION: "Float64",
     ColumnType.BOOLEAN: "Bool",
     ColumnType.INSTANT: "DateTime64(6, 'UTC')",
+    ColumnType.DATE: "Date32",
     # The JSON type is young, and missing from the versions that clouds run; the functions of JSON take a String.
     ColumnType.JSON: "String",
     ColumnType.BYTES: "String",
@@ -133,7 +134,9 @@ def catalogue_after(existing: Catalogue) -> Catalogue:
     return {**existing, **added}
 
 
-def views(existing: Catalogue, *, recording_deadline_seconds: int) -> dict[str, str]:
+def views(
+    existing: Catalogue, *, recording_deadline_seconds: int, kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID
+) -> dict[str, str]:
     """The promised tables and views, made anew in an order in which each finds what it reads."""
     selects = {
         SESSIONS.name: _select_whole(SESSIONS, existing),
@@ -153,7 +156,7 @@ def views(existing: Catalogue, *, recording_deadline_seconds: int) -> dict[str, 
     }
     # One by one: what r.* is called beside another table with the same columns depends on the version.
     recording = ",\n    ".join(f"r.{quoted(name)} AS {quoted(name)}" for name in _columns(RECORDINGS, existing))
-    described = {view.name: view for view in COLUMNED_VIEWS}
+    described = {view.name: view for view in ddl.DESCRIBED_VIEWS}
     for name in ddl.VIEWS:
         select = translated(
             ddl.view(
@@ -161,6 +164,7 @@ def views(existing: Catalogue, *, recording_deadline_seconds: int) -> dict[str, 
                 recording_deadline_seconds=recording_deadline_seconds,
                 recording_columns=recording,
                 dialect="clickhouse",
+                kpi_rules=kpi_rules,
             )
         )
         columns = _described(described[name], _types(described[name].columns)) if name in described else ""
@@ -168,11 +172,13 @@ def views(existing: Catalogue, *, recording_deadline_seconds: int) -> dict[str, 
     return made
 
 
-def layout_digest(existing: Catalogue, *, recording_deadline_seconds: int) -> str:
+def layout_digest(
+    existing: Catalogue, *, recording_deadline_seconds: int, kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID
+) -> str:
     """Identifies everything that opening lays down."""
     parts = [
         *(table.create() for table in stored_tables()),
-        *views(existing, recording_deadline_seconds=recording_deadline_seconds).values(),
+        *views(existing, recording_deadline_seconds=recording_deadline_seconds, kpi_rules=kpi_rules).values(),
     ]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 

@@ -6,7 +6,7 @@ The rule: checkpoints are rare, and made when nothing arrives.
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ import structlog
 from sinks.ddl import literal
 from sinks.duckdb_query import connect, run_query
 from sinks.duckdb_tables import DuckDbTables, duckdb_migration
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.sink import Fault, Migration, QueryLimits, QueryResult, SinkUnavailableError, utc_now
 
 log = structlog.get_logger(__name__)
@@ -84,16 +85,22 @@ class DuckDbSink(DuckDbTables):
         *,
         recording_deadline_seconds: int,
         may_migrate: bool = True,
+        kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        super().__init__(recording_deadline_seconds=recording_deadline_seconds, may_migrate=may_migrate, clock=clock)
+        super().__init__(
+            recording_deadline_seconds=recording_deadline_seconds,
+            may_migrate=may_migrate,
+            kpi_rules=kpi_rules,
+            clock=clock,
+        )
         self._path = path
         self._gate = _Gate()
 
     def pending(self) -> Migration:
         """What opening would do to tables and views; a file that is not there is not made."""
         if self._path is not None and not self._path.exists():
-            return duckdb_migration(None, recording_deadline_seconds=self._deadline_seconds)
+            return duckdb_migration(None, recording_deadline_seconds=self._deadline_seconds, kpi_rules=self._kpi_rules)
         return super().pending()
 
     def checkpoint(self) -> None:

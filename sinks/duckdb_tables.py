@@ -14,10 +14,11 @@ from typing import ClassVar, Final
 import duckdb
 import pyarrow as pa
 
-from schemas.columns import CHILDREN, DEAD_LETTERS, RECONCILE_WINDOWS, SESSION_TABLES, SESSIONS
+from schemas.columns import CHILDREN, COLUMNED_VIEWS, DEAD_LETTERS, RECONCILE_WINDOWS, SESSION_TABLES, SESSIONS, Table
 from sinks import ddl
 from sinks.ddl import META, OFFSETS, names, quoted
 from sinks.keyed import KEYED_TABLES, added, replaced
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.letters import letter_table
 from sinks.migrations import (
     Ask,
@@ -78,12 +79,19 @@ class DuckDbTables(ABC):
 
     name: ClassVar[str]
     """As messages call it."""
-    comments_on_columns_of_views: ClassVar[bool] = True
+    # Each comment writes its view anew, long as it is; what the numbers mean stands in kpi_definitions too.
+    comments_on_columns_of: ClassVar[tuple[Table, ...]] = COLUMNED_VIEWS
 
     def __init__(
-        self, *, recording_deadline_seconds: int, may_migrate: bool = True, clock: Callable[[], datetime] = utc_now
+        self,
+        *,
+        recording_deadline_seconds: int,
+        may_migrate: bool = True,
+        kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._deadline_seconds = recording_deadline_seconds
+        self._kpi_rules = kpi_rules
         self._may_migrate = may_migrate
         self._clock = clock
         self._database: duckdb.DuckDBPyConnection | None = None
@@ -203,7 +211,8 @@ class DuckDbTables(ABC):
         return duckdb_migration(
             lambda sql: writer.execute(sql).fetchall(),
             recording_deadline_seconds=self._deadline_seconds,
-            comments_on_columns_of_views=self.comments_on_columns_of_views,
+            kpi_rules=self._kpi_rules,
+            comments_on_columns_of=self.comments_on_columns_of,
         )
 
     def _write(self, batch: Batch) -> Written:
@@ -268,16 +277,23 @@ def _gone_table(sessions: Sequence[SessionKey]) -> pa.Table:
 
 
 def duckdb_migration(
-    ask: Ask | None, *, recording_deadline_seconds: int, comments_on_columns_of_views: bool = True
+    ask: Ask | None,
+    *,
+    recording_deadline_seconds: int,
+    kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
+    comments_on_columns_of: tuple[Table, ...] = COLUMNED_VIEWS,
 ) -> Migration:
     """What brings tables of DuckDB's to this program's layout; without somebody to ask, those of a new warehouse."""
     found = _found(ask) if ask is not None else Found({}, {})
-    selects = {name: ddl.view(name, recording_deadline_seconds=recording_deadline_seconds) for name in ddl.VIEWS}
+    selects = {
+        name: ddl.view(name, recording_deadline_seconds=recording_deadline_seconds, kpi_rules=kpi_rules)
+        for name in ddl.VIEWS
+    }
     wanted = Wanted(
         ddl.upgrade(ddl.DUCKDB, found.catalogue),
         {name: f"CREATE OR REPLACE VIEW {quoted(name)} AS {select}" for name, select in selects.items()},
-        ddl.comments(on_columns_of_views=comments_on_columns_of_views),
-        ddl.layout_digest(ddl.DUCKDB, recording_deadline_seconds=recording_deadline_seconds),
+        ddl.comments(comments_on_columns_of),
+        ddl.layout_digest(ddl.DUCKDB, recording_deadline_seconds=recording_deadline_seconds, kpi_rules=kpi_rules),
     )
     statements = plan(found, wanted)
     if not statements:

@@ -5,7 +5,7 @@ rows, because none of its times is certain to stay as it is.
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any, ClassVar, Final
@@ -18,6 +18,7 @@ from sinks.ddl import META, OFFSETS
 from sinks.duckdb_tables import DuckDbTables, duckdb_migration
 from sinks.ducklake_address import LAKE, LakeAddress, fault_of
 from sinks.ducklake_query import DuckLakeReader
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.migrations import inserted_note
 from sinks.sink import (
     Batch,
@@ -66,7 +67,7 @@ class DuckLakeSink(DuckDbTables):
     """A lake."""
 
     name: ClassVar = "DuckLake"
-    comments_on_columns_of_views: ClassVar = False
+    comments_on_columns_of: ClassVar = ()
 
     def __init__(
         self,
@@ -74,9 +75,15 @@ class DuckLakeSink(DuckDbTables):
         *,
         recording_deadline_seconds: int,
         may_migrate: bool = True,
+        kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        super().__init__(recording_deadline_seconds=recording_deadline_seconds, may_migrate=may_migrate, clock=clock)
+        super().__init__(
+            recording_deadline_seconds=recording_deadline_seconds,
+            may_migrate=may_migrate,
+            kpi_rules=kpi_rules,
+            clock=clock,
+        )
         self._address = address
         self._reader: DuckLakeReader | None = None
         self._commits_since_tidying = 0
@@ -94,7 +101,8 @@ class DuckLakeSink(DuckDbTables):
             return duckdb_migration(
                 None,
                 recording_deadline_seconds=self._deadline_seconds,
-                comments_on_columns_of_views=self.comments_on_columns_of_views,
+                kpi_rules=self._kpi_rules,
+                comments_on_columns_of=self.comments_on_columns_of,
             )
         return super().pending()
 

@@ -25,6 +25,7 @@ from schemas.topics import SESSIONS as SESSIONS_TOPIC
 from sinks import ddl
 from sinks.ddl import META, MIGRATIONS, OFFSETS, Catalogue, Dialect, names
 from sinks.duckdb_query import CONFIG
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.migrations import LAID_OUT_BY, LAYOUT_VERSION, PROGRAM_VERSION, Found, migration_id, refuse_to_begin
 from sinks.parquet_commits import NO_COMMIT, latest_commit, publish_commit
 from sinks.parquet_compaction import compact
@@ -107,11 +108,13 @@ class ParquetSink:
         *,
         recording_deadline_seconds: int,
         may_migrate: bool = True,
+        kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._root = root
         self._may_migrate = may_migrate
         self._deadline_seconds = recording_deadline_seconds
+        self._kpi_rules = kpi_rules
         self._clock = clock
         self._lock: int | None = None
         self._index: duckdb.DuckDBPyConnection | None = None
@@ -264,7 +267,7 @@ class ParquetSink:
             _replace_text(self._root / CURRENT_SQL, self._current_sql())
 
     def _current_sql(self) -> str:
-        return current_sql(self._root, recording_deadline_seconds=self._deadline_seconds)
+        return current_sql(self._root, recording_deadline_seconds=self._deadline_seconds, kpi_rules=self._kpi_rules)
 
     def _existing(self, *, has_meta: bool) -> Catalogue:
         """Columns that lie there, of whichever file."""

@@ -4,18 +4,28 @@ The rule: files only add, so whoever reads keeps, of each session, the highest (
 letter, every commit once. Whatever a compaction is doing meanwhile, the answer is the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
-from schemas.columns import CHILDREN, DEAD_LETTERS, RECONCILE_WINDOWS, SESSIONS, Column, ColumnType, Table
+from schemas.columns import (
+    CHILDREN,
+    COLUMNED_VIEWS,
+    DEAD_LETTERS,
+    RECONCILE_WINDOWS,
+    SESSIONS,
+    Column,
+    ColumnType,
+    Table,
+)
 from sinks import ddl
 from sinks.ddl import literal, names, quoted
 from sinks.duckdb_query import CONFIG, run_query
 from sinks.keyed import KEYED_TABLES, VERSION
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.parquet_files import COMMITS_FOLDER, LETTERS_FOLDER, SESSIONS_FOLDER, readable_sessions
 from sinks.rows import STAMPED
 from sinks.sink import QueryLimits, QueryResult, SinkUnavailableError
@@ -109,15 +119,15 @@ class ParquetReader:
         self._database.close()
 
 
-def current_sql(root: Path, *, recording_deadline_seconds: int) -> str:
+def current_sql(root: Path, *, recording_deadline_seconds: int, kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID) -> str:
     """The script."""
     views = dict(_views(root))
     for name in ddl.VIEWS:
-        views[name] = ddl.view(name, recording_deadline_seconds=recording_deadline_seconds)
+        views[name] = ddl.view(name, recording_deadline_seconds=recording_deadline_seconds, kpi_rules=kpi_rules)
     pattern = literal(_pattern(root, SESSIONS_FOLDER))
     head = _HEAD.format(variable=FILES_VARIABLE, pattern=pattern)
     created = [f"CREATE OR REPLACE VIEW {quoted(name)} AS\n{select.strip()}" for name, select in views.items()]
-    return head + ";\n\n".join([*created, *ddl.comments()]) + ";\n"
+    return head + ";\n\n".join([*created, *ddl.comments(COLUMNED_VIEWS)]) + ";\n"
 
 
 def files_of(root: Path, folder: str) -> str:

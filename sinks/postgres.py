@@ -18,6 +18,7 @@ from sinks import ddl
 from sinks.copy_text import copy_text
 from sinks.ddl import META, OFFSETS, names, quoted
 from sinks.keyed import KEYED_TABLES, added, replaced
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.letters import LetterRow, letter_table
 from sinks.migrations import (
     Found,
@@ -78,10 +79,12 @@ class PostgresSink:
         *,
         recording_deadline_seconds: int,
         may_migrate: bool = True,
+        kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._address = Address(url)
         self._deadline_seconds = recording_deadline_seconds
+        self._kpi_rules = kpi_rules
         self._may_migrate = may_migrate
         self._clock = clock
         self._reader = PostgresReader(self._address)
@@ -99,7 +102,7 @@ class PostgresSink:
     def pending(self) -> Migration:
         """What opening would do to tables and views. Needs no more than reading."""
         with self._in_our_words(), self._in_a_dbas_words(), self._address.connect() as connection:
-            return _planned(connection, self._deadline_seconds)
+            return _planned(connection, self._deadline_seconds, self._kpi_rules)
 
     def migrate(self) -> Migration:
         """Do that, and record it, in one transaction under a lock."""
@@ -107,7 +110,7 @@ class PostgresSink:
             connection = self._connected()
             with connection.transaction():
                 connection.execute(_LAYOUT_LOCK.encode())
-                migration = _planned(connection, self._deadline_seconds)
+                migration = _planned(connection, self._deadline_seconds, self._kpi_rules)
                 for statement in (*migration.statements, *migration.notes):
                     connection.execute(statement.encode())
             return migration
@@ -361,10 +364,17 @@ def _stored_offsets(connection: psycopg.Connection) -> dict[LogPartition, int]:
     return {LogPartition(topic, partition): next_offset for topic, partition, next_offset in rows.fetchall()}
 
 
-def _planned(connection: psycopg.Connection, recording_deadline_seconds: int) -> Migration:
+def _planned(
+    connection: psycopg.Connection, recording_deadline_seconds: int, kpi_rules: Sequence[KpiRules]
+) -> Migration:
     found = _found(connection)
     selects = {
-        name: ddl.view(name, recording_deadline_seconds=recording_deadline_seconds, dialect=ddl.POSTGRES.name)
+        name: ddl.view(
+            name,
+            recording_deadline_seconds=recording_deadline_seconds,
+            dialect=ddl.POSTGRES.name,
+            kpi_rules=kpi_rules,
+        )
         for name in ddl.VIEWS
     }
     wanted = Wanted(
@@ -374,7 +384,7 @@ def _planned(connection: psycopg.Connection, recording_deadline_seconds: int) ->
             for name, select in selects.items()
         },
         ddl.comments(),
-        ddl.layout_digest(ddl.POSTGRES, recording_deadline_seconds=recording_deadline_seconds),
+        ddl.layout_digest(ddl.POSTGRES, recording_deadline_seconds=recording_deadline_seconds, kpi_rules=kpi_rules),
     )
     statements = plan(found, wanted)
     if not statements:

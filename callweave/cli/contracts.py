@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 def contracts_export(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made if it is not there.")],
 ) -> None:
-    """Write JSON Schemas, AsyncAPI, OpenAPI, the data dictionary and the page of metrics."""
+    """Write JSON Schemas, AsyncAPI, OpenAPI, the data dictionary, and the pages of metrics and numbers."""
     from callweave.contracts.export import export_contracts
 
     if directory.exists() and not directory.is_dir():

@@ -12,6 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import Final, Protocol, TypeVar
 
+from callweave.kpi_settings import kpi_rules
 from callweave.reading import DirectQuestions, LoaderQuestions, Questions, ask_loader
 from callweave.rebuild.wire import corrected_from_json, corrections_to_json
 from callweave.runtime import RoleEntry, Runtime
@@ -92,6 +93,7 @@ def opened_place(settings: Settings, versions_of: VersionsOf | None, discretion:
         settings.warehouse_url,
         data_dir=settings.data_dir,
         recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
+        kpi_rules=kpi_rules(settings.kpi),
     )
     try:
         sink.open()

@@ -13,6 +13,7 @@ from callweave.completeness_metrics import CompletenessMetrics, keep_showing
 from callweave.discretion import LoadersDiscretion, masks_of
 from callweave.history import versions_of
 from callweave.kafka import client_options
+from callweave.kpi_settings import kpi_rules
 from callweave.loader_door import loader_routes
 from callweave.log_identity import read_topic_ids
 from callweave.roles.hosting import hosted, set_when_told, utc_now
@@ -41,6 +42,7 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
         settings.warehouse_url,
         data_dir=settings.data_dir,
         recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
+        kpi_rules=kpi_rules(settings.kpi),
         may_migrate=settings.warehouse.migrate == "apply",
     )
     options = LoaderSettings(
