@@ -26,7 +26,7 @@ JOBS ?= 4
 MINUTES ?= 3
 SEED ?=
 WAREHOUSE ?= both
-.PHONY: help demo test check same-day bench bench-compare bench-restore chaos chaos-proof chaos-engine lock golden-update contracts deploy-files clean
+.PHONY: help demo test check same-day bench bench-compare bench-restore chaos chaos-proof chaos-engine screenshots lock golden-update contracts deploy-files clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ chaos-proof: $(STAMP) ## the same with the code broken in five ways, each of whi
 chaos-engine: $(STAMP) ## two workers, a fault in the middle of the load, and what was lost (TRIALS=n WORKER=stock STORE=memory JOBS=4)
 	@$(BIN)/python -m tests.faults.engine_trials --trials $(TRIALS) --worker $(WORKER) --store $(STORE) --jobs $(JOBS)
 	@$(BIN)/python -m tests.faults.engine_trials --summary
+
+screenshots: $(STAMP) ## take docs/images/page-*.png of a running page (PAGE=http://127.0.0.1:8082 DAY=2026-11-24)
+	@$(BIN)/python -m tests.dashboard_pictures $(if $(PAGE),--url $(PAGE)) $(if $(DAY),--day $(DAY))
 
 lock: $(STAMP) ## write requirements.lock, and the container's part of it, anew from pyproject.toml (UPGRADE="name ..." moves these to their newest)
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \

@@ -52,7 +52,7 @@ MARK = ".callweave-demo"
 
 LATER = """\
 Look for yourself (everything is in {data}):
-  {program} up --data {data}          starts it again; then, beside it:
+  {program} up --data {data}          starts it again, and prints the page's address; then, beside it:
   {program} sql --data {data} "select * from sessions limit 5"
   {program} sql --data {data} "select * from missing_recordings"
   {program} completeness --data {data} --from 4d
@@ -214,7 +214,7 @@ async def _until_all_roles_are_ready(settings: Settings) -> None:
     with_broker = _with_broker(settings)
     while time.monotonic() < deadline:
         standing = await asyncio.to_thread(look, with_broker)
-        if standing.is_healthy and len(standing.roles) == len(ROLES):
+        if standing.is_healthy and {*ROLES} <= {role.role for role in standing.roles}:
             return
         await asyncio.sleep(0.3)
     raise MisconfiguredError("not every role became ready: the lines above say why")

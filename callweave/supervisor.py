@@ -36,6 +36,8 @@ from streams.engine.halt import ExitStatus
 ROLES = ("receiver", "worker", "loader")
 SOURCES_OF_THE_API = ("reconcile",)
 """Roles that need a key of TCCC's API. Like the receiver they bring events, and end before the pipeline is drained."""
+PAGE = "dashboard"
+"""It only looks, so nothing waits for it."""
 
 DRAIN_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
@@ -78,6 +80,8 @@ class Supervisor:
             self._roles = (*self._roles, "login-tokens")
         if settings.archiver.is_on:
             self._roles = (*self._roles, "archiver")
+        if settings.dashboard.enabled:
+            self._roles = (*self._roles, PAGE)
         self._children = {role: Child(role) for role in self._roles}
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
@@ -248,6 +252,10 @@ class Supervisor:
                 if role not in told and entry is not None and entry.admin_url is not None:
                     told.add(role)
                     self._say(f"{role}: health and metrics at {entry.admin_url}")
+            page = roles.get(PAGE)
+            if page is not None and page.page_url and page.page_url not in told:
+                told.add(page.page_url)
+                self._say(f"the page: {page.page_url}")
             receiver = roles.get("receiver")
             if "ready" not in told and receiver is not None and receiver.push_url:
                 ready, _ = await asyncio.to_thread(ask_readiness, receiver)

@@ -10,6 +10,7 @@ from callweave.cli import (
     archiving,
     completing,
     contracts,
+    dashboard,
     erasing,
     exporting,
     letters,
@@ -36,6 +37,7 @@ running.register(app)
 reconciling.register(app)
 login_tokens.register(app)
 archiving.register(app)
+dashboard.register(app)
 operating.register(app)
 letters.register(app)
 looking.register(app)

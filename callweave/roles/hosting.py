@@ -58,8 +58,8 @@ async def hosted(  # noqa: PLR0913  (what a role says of itself, and how it is h
     url = await admin.start()
     runtime = Runtime(settings.data_dir)
 
-    def publish(push_url: str | None = None) -> None:
-        runtime.publish(role, RoleEntry(os.getpid(), admin_url=url, push_url=push_url, token=token))
+    def publish(push_url: str | None = None, page_url: str | None = None) -> None:
+        runtime.publish(role, RoleEntry(os.getpid(), admin_url=url, push_url=push_url, page_url=page_url, token=token))
 
     publish()
     settle_garbage()
