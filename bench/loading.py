@@ -15,15 +15,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.results import Result, Run
 from callweave import __version__
 from schemas.columns import CHILDREN, SESSION_TABLES, SESSIONS, ColumnType, Table
 from sinks import clickhouse_session, ddl
@@ -53,42 +52,20 @@ GUARANTEES = {
     "ducklake": "rows and offsets in one transaction, highest version stays",
     "parquet": "rows before the commit's file, highest version stays, fsynced",
 }
+APPENDED = "none: rows are added, and may be there twice"
 CHILDREN_EACH = {"legs": 2, "recordings": 3}
 PARTITION = LogPartition("tccc.sessions", 0)
 Append = Callable[[SessionRows], None]
 
 
-@dataclass(slots=True)
-class Contestant:
-    """What was measured of one: wall seconds of each batch, CPU seconds of this process."""
-
-    seconds: list[float] = field(default_factory=list)
-    cpu_seconds: float = 0.0
-
-    @contextmanager
-    def timed(self) -> Iterator[None]:
-        """One batch."""
-        begun, cpu = time.perf_counter(), time.process_time()
-        yield
-        self.seconds.append(time.perf_counter() - begun)
-        self.cpu_seconds += time.process_time() - cpu
-
-    def result(self, contestant: str, version: str, batch: int, guarantee: str) -> dict[str, Any]:
-        """As `docs/benchmarks.json` has it."""
-        rates = [batch / seconds for seconds in self.seconds]
-        return {
-            "work": "loading",
-            "contestant": contestant,
-            "version": version,
-            "unit": "sessions/s",
-            "median": round(statistics.median(rates)),
-            "min": round(min(rates)),
-            "max": round(max(rates)),
-            "rounds": len(rates),
-            "cpu_seconds": round(self.cpu_seconds, 3),  # of the loader's process: a server's own are not in it
-            "rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "guarantee": guarantee,
-        }
+@contextmanager
+def timed_round(result: Result, batch: int) -> Iterator[None]:
+    """One batch. CPU and memory are this process's: those of a server are not in them."""
+    begun, cpu = time.perf_counter(), time.process_time()
+    yield
+    rate = batch / (time.perf_counter() - begun)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    result.runs.append(Run(rate, time.process_time() - cpu, memory))
 
 
 def main() -> None:
@@ -102,19 +79,20 @@ def main() -> None:
     results = []
     for name in asked.warehouses:
         measured = measure(name, asked.sessions, batch=asked.batch, rounds=asked.rounds, read=asked.read)
-        ours, plain = measured
+        results += [result.as_json() for result in measured]
+        ours, plain = ([run.rate for run in result.runs] for result in measured)
+        ratios = [append / load for load, append in zip(ours, plain, strict=True)]
         say(
-            f"{name}: {ours['median']:,} sessions/s ({ours['min']:,} to {ours['max']:,}); plain append "
-            f"{plain['median']:,}, so {plain['median'] / ours['median']:.1f} times the append's time"
+            f"{name}: {statistics.median(ours):,.0f} sessions/s ({min(ours):,.0f} to {max(ours):,.0f}), "
+            f"{statistics.median(ratios):.1f} times the plain append's time ({min(ratios):.1f} to {max(ratios):.1f})"
         )
-        results += measured
     print(json.dumps({"results": results}, indent=2))
 
 
-def measure(
-    name: str, sessions: int, *, batch: int = 10_000, rounds: int = 5, read: bool = False
-) -> list[dict[str, Any]]:
-    """Load one warehouse: callweave's result, then the append's, as `docs/benchmarks.json` has them."""
+def measure(name: str, sessions: int, *, batch: int = 10_000, rounds: int = 5, read: bool = False) -> list[Result]:
+    """Load one warehouse: callweave's result, then the append's."""
+    ours = Result("loading", f"callweave-{name}", __version__, "sessions/s", GUARANTEES[name])
+    plain = Result("loading", f"arrow-append-{name}", pa.__version__, "sessions/s", APPENDED)
     with tempfile.TemporaryDirectory(prefix="callweave-bench-") as place, ExitStack() as stack:
         folder = Path(place)
         url = stack.enter_context(an_address(name))
@@ -128,22 +106,18 @@ def measure(
             offset = load(sink, rows, offset)
             append(rows)
         sink.checkpoint()
-        ours, plain = Contestant(), Contestant()
         for number, rows in enumerate(batches(sessions, batch, rounds)):
             # In turns, and the first not always first: what else the machine does strikes both.
             for ours_turn in (number % 2 == 0, number % 2 == 1):
                 if ours_turn:
-                    with ours.timed():
+                    with timed_round(ours, batch):
                         offset = load(sink, rows, offset)
                 else:
-                    with plain.timed():
+                    with timed_round(plain, batch):
                         append(rows)
         if read:
             ask(name, url, folder, sink)
-    return [
-        ours.result(f"callweave-{name}", __version__, batch, GUARANTEES[name]),
-        plain.result(f"arrow-append-{name}", pa.__version__, batch, "none: rows are added, and may be there twice"),
-    ]
+    return [ours, plain]
 
 
 @contextmanager
