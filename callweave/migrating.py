@@ -6,10 +6,10 @@ from callweave.kpi_settings import kpi_rules
 from callweave.reading import LoaderQuestions, open_questions
 from callweave.runtime import Runtime
 from callweave.settings import Settings
+from callweave.warehouses import sink_of
 from sinks.ddl import MIGRATIONS
 from sinks.duckdb_tables import duckdb_migration
-from sinks.sink import Migration, QueryRefusedError, Sink, SinkUnavailableError
-from sinks.warehouse import open_sink
+from sinks.sink import Migration, QueryRefusedError, SinkUnavailableError
 
 
 def pending_migration(settings: Settings) -> Migration:
@@ -23,13 +23,13 @@ def pending_migration(settings: Settings) -> Migration:
             recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
             kpi_rules=kpi_rules(settings.kpi),
         )
-    with closing(_sink(settings)) as sink:
+    with closing(sink_of(settings)) as sink:
         return sink.pending()
 
 
 def apply_migration(settings: Settings) -> Migration:
     """Bring the warehouse to this program's layout; what was done."""
-    with closing(_sink(settings)) as sink:
+    with closing(sink_of(settings)) as sink:
         return sink.migrate()
 
 
@@ -44,12 +44,3 @@ def last_migration(settings: Settings) -> tuple[str, str] | None:
     except (QueryRefusedError, SinkUnavailableError):
         return None
     return (str(rows[0][0]), str(rows[0][1])) if rows else None
-
-
-def _sink(settings: Settings) -> Sink:
-    return open_sink(
-        settings.warehouse_url,
-        data_dir=settings.data_dir,
-        recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
-        kpi_rules=kpi_rules(settings.kpi),
-    )

@@ -24,13 +24,12 @@ from callweave.accounts import api_accounts
 from callweave.broker.jars import BrokerUnavailable
 from callweave.broker.local import LocalBroker
 from callweave.child import die_with_parent
-from callweave.kpi_settings import kpi_rules
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import MisconfiguredError, Settings
 from callweave.spool_standing import spool_standing
 from callweave.standing import Pending, ask_liveness, ask_readiness, wait_for_warehouse
 from callweave.topics import apply_topics
-from sinks.warehouse import open_sink
+from callweave.warehouses import sink_of
 from streams.engine.halt import ExitStatus
 
 ROLES = ("receiver", "worker", "loader")
@@ -93,12 +92,7 @@ class Supervisor:
         """Run until told to stop; the exit status of `up`."""
         self._listen_to_signals()
         # What no role could start with is said before anything is started; opening comes later, in the loader.
-        open_sink(
-            self._settings.warehouse_url,
-            data_dir=self._settings.data_dir,
-            recording_deadline_seconds=self._settings.warehouse.recording_deadline_seconds,
-            kpi_rules=kpi_rules(self._settings.kpi),
-        )
+        sink_of(self._settings)
         with _sole_owner(self._settings.data_dir), self._broker() as broker:
             tasks = [asyncio.create_task(self._announce())]
             if broker is not None:

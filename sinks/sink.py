@@ -150,7 +150,7 @@ class Migration:
             "adds {} column{}": _count(self.statements, "ALTER TABLE"),
             "makes {} view{} anew": _count(self.statements, "CREATE OR REPLACE VIEW", "DO "),
             "writes {} comment{}": _count(self.statements, "COMMENT"),
-            "writes {} file{} anew": _count(self.statements, "--"),
+            "writes {} file{} of views anew": _count(self.statements, "-- current"),
         }
         said = [words.format(count, "s" if count > 1 else "") for words, count in counts.items() if count]
         return ", ".join(said) or "changes nothing"

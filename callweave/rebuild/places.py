@@ -12,17 +12,16 @@ from functools import partial
 from itertools import islice
 from typing import Final, Protocol, TypeVar
 
-from callweave.kpi_settings import kpi_rules
 from callweave.reading import DirectQuestions, LoaderQuestions, Questions, ask_loader
 from callweave.rebuild.wire import corrected_from_json, corrections_to_json
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
+from callweave.warehouses import sink_of
 from sinks.backoff import delays
 from sinks.correcting import Corrected, Correction, correct
 from sinks.discretion import OPEN, Discretion
 from sinks.rows import VersionsOf
 from sinks.sink import Sink, SinkUnavailableError
-from sinks.warehouse import open_sink
 
 _ONE_WRITER: Final = ("duckdb:", "parquet:", "ducklake:")
 _ANSWER_SECONDS: Final = 600.0
@@ -89,12 +88,7 @@ def opened_place(settings: Settings, versions_of: VersionsOf | None, discretion:
     if has_one_writer and loader is not None and loader.admin_url is not None:
         yield LoadersPlace(loader, LoaderQuestions(loader))
         return
-    sink = open_sink(
-        settings.warehouse_url,
-        data_dir=settings.data_dir,
-        recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
-        kpi_rules=kpi_rules(settings.kpi),
-    )
+    sink = sink_of(settings)
     try:
         sink.open()
         yield OwnPlace(sink, versions_of, DirectQuestions(sink), discretion)

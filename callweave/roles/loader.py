@@ -13,7 +13,6 @@ from callweave.completeness_metrics import CompletenessMetrics, keep_showing
 from callweave.discretion import LoadersDiscretion, masks_of
 from callweave.history import versions_of
 from callweave.kafka import client_options
-from callweave.kpi_settings import kpi_rules
 from callweave.loader_door import loader_routes
 from callweave.log_identity import read_topic_ids
 from callweave.roles.hosting import hosted, set_when_told, utc_now
@@ -22,11 +21,11 @@ from callweave.settings import Settings
 from callweave.stall import StallWatch, watch_loader
 from callweave.suppression_list import SuppressionList, following
 from callweave.tracing import tracing_of
+from callweave.warehouses import sink_of
 from schemas.metrics import Role
 from sinks.halt import HaltError
 from sinks.loader import LOADED_TOPICS, Loader, LoaderSettings
 from sinks.sink import Sink
-from sinks.warehouse import open_sink
 from streams.engine.halt import ExitStatus
 
 log = structlog.get_logger(__name__)
@@ -38,13 +37,7 @@ def loader_role(settings: Settings, *, supervised: bool) -> int:
 
 
 async def _loader(settings: Settings, *, supervised: bool) -> int:
-    sink = open_sink(
-        settings.warehouse_url,
-        data_dir=settings.data_dir,
-        recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
-        kpi_rules=kpi_rules(settings.kpi),
-        may_migrate=settings.warehouse.migrate == "apply",
-    )
+    sink = sink_of(settings)
     options = LoaderSettings(
         breaker=settings.dead_letters.limits,
         snapshot_file=settings.snapshot_file,

@@ -1,9 +1,10 @@
-"""The numbers of a simulated day in plain Python, from what happened in the simulator, and from no SQL and no warehouse.
+"""The numbers of a simulated day in plain Python, from what happened in the simulator: no SQL, no warehouse.
 
 The rule: it shares nothing with `sinks.kpi` but the names of columns. Calls are looked at one by one, concurrency is
 counted second by second, percentiles are read off sorted lists.
 """
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -167,7 +168,7 @@ def contacts_of(
             callers[contact.session.sdk_app_id, contact.call.customer].append(contact)
     for theirs in callers.values():
         theirs.sort(key=lambda one: (one.call.started, one.session.session_id))
-        for one, following in zip(theirs, theirs[1:], strict=False):
+        for one, following in itertools.pairwise(theirs):
             one.returned_after = following.call.started - one.call.ended
     return contacts
 
@@ -569,7 +570,7 @@ def _is_open(one: Contact) -> bool:
 
 def _spans(hours: str) -> Iterator[tuple[int, int, int, int]]:
     """Days and minutes of `mon-fri 09:00-18:00, sat 10:00-14:00`; all of the week where nothing is said."""
-    days = "mon tue wed thu fri sat sun".split()
+    days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
     for span in filter(None, hours.split(", ")):
         week, _, clock = span.partition(" ")
         first, _, last = week.partition("-")
