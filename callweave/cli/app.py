@@ -19,6 +19,7 @@ from callweave.cli import (
     operating,
     rebuilding,
     reconciling,
+    reporting,
     running,
     simulating_api,
     trying,
@@ -47,6 +48,7 @@ simulating_api.register(app)
 contracts.register(app)
 warehousing.register(app)
 rebuilding.register(app)
+reporting.register(app)
 erasing.register(app)
 exporting.register(app)
 
