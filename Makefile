@@ -26,7 +26,7 @@ JOBS ?= 4
 MINUTES ?= 3
 SEED ?=
 WAREHOUSE ?= both
-.PHONY: help demo test check same-day bench bench-compare bench-loading bench-restore chaos chaos-proof chaos-engine screenshots lock golden-update contracts deploy-files clean
+.PHONY: help demo test check same-day numbers-check bench bench-compare bench-loading bench-restore chaos chaos-proof chaos-engine screenshots lock golden-update contracts deploy-files clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ check: $(STAMP) ## format, lint, types and import contracts: no services, under 
 
 same-day: $(STAMP) ## a simulated day in all five warehouses, compared row by row, views too (SESSIONS=10000)
 	@$(BIN)/python -m tests.contract.same_day --sessions $(or $(SESSIONS),10000)
+
+numbers-check: $(STAMP) ## the numbers of a simulated day against plain Python, on three warehouses, to the last call (SESSIONS=10000)
+	@$(BIN)/python -m tests.contract.numbers_check --sessions $(or $(SESSIONS),10000)
 
 bench: $(STAMP) ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench

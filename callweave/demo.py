@@ -163,11 +163,11 @@ select sdk_app_id, sum(sessions_known_to_api) as "known to the API", sum(session
 from completeness group by 1 order by 1
 """
 KPI_SQL = """
-select sdk_app_id, day, offered, answered, abandoned,
-       round(100 * service_level_20s) as "service level %", round(asa_seconds) as "ASA s",
-       round(aht_without_acw_seconds) as "AHT s", outbound_calls as outbound,
+select sdk_app_id, day, offered_count as offered, answered_count as answered, abandoned_count as abandoned,
+       round(100 * service_level_connect) as "service level %", round(asa_seconds) as "ASA s",
+       round(aht_without_acw_seconds) as "AHT s", outbound_count as outbound,
        round(100 * outbound_connect_rate) as "connected %",
-       recordings_received as recordings, recordings_missing as missing
+       round(100 * completeness) as "complete %", round(100 * provisional_share) as "provisional %"
 from kpi_daily order by 1, 2
 """
 

@@ -49,9 +49,20 @@ TROUBLE = {
     "epoch_record_id": 0.05,
     "gzip": 0.05,
 }
-EACH_ITS_OWN = frozenset({"loaded_at", "as_of"})
+EACH_ITS_OWN = frozenset(
+    {
+        *("loaded_at", "as_of", "committed_after_seconds"),
+        *(f"committed_after_{which}_seconds" for which in ("p50", "p90", "p95", "max")),
+    }
+)
 """When it was committed."""
-OF_THE_CLOCK = frozenset({"age_seconds", "overdue_seconds"})
+OF_THE_CLOCK = frozenset(
+    {
+        *("age_seconds", "overdue_seconds", "kept_days_left_min", "is_provisional", "fcr_is_provisional"),
+        *("provisional_count", "provisional_share", "fcr_provisional_count"),
+        *("leg_provisional_count", "leg_provisional_share"),
+    }
+)
 """Counted from the moment of the query."""
 EVERYTHING = QueryLimits(rows_max=10**7, seconds_max=600)
 Rows = dict[str, list[tuple[Any, ...]]]
