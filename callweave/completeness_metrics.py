@@ -1,10 +1,11 @@
-"""Completeness as metrics on the loader's admin port: yesterday, and the last 24 whole hours, both in UTC.
+"""Completeness, and recordings that TCCC will soon delete, as metrics on the loader's admin port.
 
-Asked of the warehouse every so often. Labels are closed sets, and the applications that the settings name.
+Asked of the warehouse every so often: yesterday, and the last 24 whole hours, both in UTC. Labels are closed sets, and
+the applications that the settings name.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -12,12 +13,14 @@ import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
 from callweave.completeness import COUNTS, DAY, Hour, Stretch, read_hours, share_of, stretches
+from callweave.expiring import read_expiring
 from callweave.reading import DirectQuestions
+from schemas import metrics as listed
 from sinks.sink import QueryRefusedError, Reader, SinkUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 
-SPANS: Final = ("yesterday", "last_24h")
+SPANS: Final = listed.COMPLETENESS_SHARE.values("span")
 _SOON_SECONDS: Final = 5.0
 _STATES: Final = ("final", "provisional", "not asked")
 
@@ -27,30 +30,11 @@ class CompletenessMetrics:
 
     def __init__(self, registry: CollectorRegistry, sdk_app_ids: Sequence[int]) -> None:
         self._sdk_app_ids = frozenset(sdk_app_ids)
-        self._share = Gauge(
-            "callweave_completeness_share",
-            "What is here of what is due, 0 to 1; no value where nothing is due",
-            ["span"],
-            registry=registry,
-        )
-        self._share_of_app = Gauge(
-            "callweave_completeness_app_share",
-            "The same, of each application that the settings name",
-            ["span", "sdk_app_id"],
-            registry=registry,
-        )
-        self._count = Gauge(
-            "callweave_completeness_count",
-            "The counts of the view completeness, all applications together",
-            ["span", "what"],
-            registry=registry,
-        )
-        self._hours = Gauge(
-            "callweave_completeness_hours",
-            "Hours of applications by what is known of them",
-            ["span", "state"],
-            registry=registry,
-        )
+        self._share = Gauge(**listed.COMPLETENESS_SHARE.arguments, registry=registry)
+        self._share_of_app = Gauge(**listed.COMPLETENESS_APP_SHARE.arguments, registry=registry)
+        self._count = Gauge(**listed.COMPLETENESS_COUNT.arguments, registry=registry)
+        self._hours = Gauge(**listed.COMPLETENESS_HOURS.arguments, registry=registry)
+        self._expiring = Gauge(**listed.RECORDINGS_EXPIRING.arguments, registry=registry)
 
     def show(self, span: str, hours: Sequence[Hour]) -> None:
         """Set every gauge of a span."""
@@ -63,6 +47,11 @@ class CompletenessMetrics:
         for total in stretches(hours, None):
             if total.sdk_app_id in self._sdk_app_ids:
                 _set_share(self._share_of_app, total.share, span, str(total.sdk_app_id))
+
+    def show_expiring(self, counts: Mapping[int, int]) -> None:
+        """Set the gauge of each number of days."""
+        for days, count in counts.items():
+            self._expiring.labels(str(days)).set(count)
 
 
 def _set_share(gauge: Gauge, share: float | None, *labels: str) -> None:
@@ -87,6 +76,7 @@ async def keep_showing(
                     read_hours, questions, first, last, applications=frozenset(sdk_app_ids), only=False
                 )
                 metrics.show(span, await read)
+            metrics.show_expiring(await asyncio.to_thread(read_expiring, questions, now()))
         except (SinkUnavailableError, QueryRefusedError) as exc:
             log.debug("completeness_unknown", reason=type(exc).__name__)
             pause = min(every_seconds, _SOON_SECONDS)

@@ -52,7 +52,7 @@ MARK = ".callweave-demo"
 
 LATER = """\
 Look for yourself (everything is in {data}):
-  {program} up --data {data}          starts it again; then, beside it:
+  {program} up --data {data}          starts it again, and prints the page's address; then, beside it:
   {program} sql --data {data} "select * from sessions limit 5"
   {program} sql --data {data} "select * from missing_recordings"
   {program} completeness --data {data} --from 4d
@@ -163,11 +163,11 @@ select sdk_app_id, sum(sessions_known_to_api) as "known to the API", sum(session
 from completeness group by 1 order by 1
 """
 KPI_SQL = """
-select sdk_app_id, day, offered, answered, abandoned,
-       round(100 * service_level_20s) as "service level %", round(asa_seconds) as "ASA s",
-       round(aht_without_acw_seconds) as "AHT s", outbound_calls as outbound,
+select sdk_app_id, day, offered_count as offered, answered_count as answered, abandoned_count as abandoned,
+       round(100 * service_level_connect) as "service level %", round(asa_seconds) as "ASA s",
+       round(aht_without_acw_seconds) as "AHT s", outbound_count as outbound,
        round(100 * outbound_connect_rate) as "connected %",
-       recordings_received as recordings, recordings_missing as missing
+       round(100 * completeness) as "complete %", round(100 * provisional_share) as "provisional %"
 from kpi_daily order by 1, 2
 """
 
@@ -214,7 +214,7 @@ async def _until_all_roles_are_ready(settings: Settings) -> None:
     with_broker = _with_broker(settings)
     while time.monotonic() < deadline:
         standing = await asyncio.to_thread(look, with_broker)
-        if standing.is_healthy and len(standing.roles) == len(ROLES):
+        if standing.is_healthy and {*ROLES} <= {role.role for role in standing.roles}:
             return
         await asyncio.sleep(0.3)
     raise MisconfiguredError("not every role became ready: the lines above say why")

@@ -11,7 +11,11 @@ from urllib.parse import urlsplit
 from aiokafka.errors import KafkaError
 
 from callweave.accounts import api_accounts
+from callweave.contracts.registry import RegistryError, registry_of
+from callweave.contracts.registry import check as check_registry
 from callweave.kafka import admin_client, client_options
+from callweave.migrating import pending_migration
+from callweave.new_fields import new_fields
 from callweave.reading import open_questions
 from callweave.reconciling import probe
 from callweave.roles.hosting import utc_now
@@ -56,8 +60,10 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """Run every check; none of them changes anything."""
     return [_guarded(check, settings) for check in _CHECKS] + [
+        *_fields_of_tomorrow(settings),
         *_api(settings),
         *_login_tokens(settings),
+        *_registry(settings),
         *_running(settings),
     ]
 
@@ -110,6 +116,27 @@ def _warehouse(settings: Settings) -> Finding:
     with open_questions(settings) as questions:
         count = questions.ask("select count(*) from sessions").rows[0][0]
     return Finding("warehouse", True, f"answers, {count} sessions")
+
+
+def _layout(settings: Settings) -> Finding:
+    """Layout."""
+    migration = pending_migration(settings)
+    if not migration.is_needed:
+        return Finding("layout", True, "tables and views are as this callweave needs them")
+    if settings.warehouse.migrate == "refuse":
+        advice = "the loader will not start before `callweave warehouse apply` (--dry-run prints the SQL)"
+        return Finding("layout", False, f"an upgrade is due, which {migration.summary}: {advice}")
+    return Finding("layout", True, f"an upgrade is due, which {migration.summary}: the loader does it when it starts")
+
+
+def _fields_of_tomorrow(settings: Settings) -> Iterator[Finding]:
+    """Fields that TCCC has added, and what would make columns of them."""
+    try:
+        found = new_fields(settings)
+    except (SinkMisconfiguredError, SinkUnavailableError, QueryRefusedError):
+        return  # what is wrong with the warehouse is said by its own check
+    for field in found:
+        yield Finding("new field", True, str(field))
 
 
 def _clock(settings: Settings) -> Finding:
@@ -270,6 +297,26 @@ def _login_tokens(settings: Settings) -> Iterator[Finding]:
     yield Finding("login tokens", True, f"{' and '.join(who)}{note}")
 
 
+def _registry(settings: Settings) -> list[Finding]:
+    """The contracts in a schema registry, where one is named."""
+    registry = registry_of(settings)
+    if registry is None:
+        return []
+    try:
+        found = check_registry(registry, settings.kafka.topic_prefix)
+    except RegistryError as exc:
+        return [Finding("registry", False, str(exc))]
+    broken = [f"{one.subject}: {one.problem}" for one in found if one.problem]
+    missing = [one.subject for one in found if one.version is None]
+    if broken:
+        advice = "what callweave publishes breaks who reads by these; was another callweave registered?"
+        return [Finding("registry", False, f"{'; '.join(broken)}: {advice}")]
+    if missing:
+        advice = "`callweave contracts register` does it"
+        return [Finding("registry", True, f"{len(missing)} of {len(found)} contracts are not registered: {advice}")]
+    return [Finding("registry", True, f"{len(found)} subjects of {registry} hold the contracts of this callweave")]
+
+
 def _drift(settings: Settings) -> Finding:
     """Fields of push and API."""
     with open_questions(settings) as questions:
@@ -300,4 +347,4 @@ def _running(settings: Settings) -> Iterator[Finding]:
         yield Finding(role.role, role.ready, role.reason or "ready")
 
 
-_CHECKS = (_broker, _topics, _warehouse, _drift, _clock, _disk, _spool, _credentials, _encryption)
+_CHECKS = (_broker, _topics, _warehouse, _layout, _drift, _clock, _disk, _spool, _credentials, _encryption)

@@ -3,15 +3,15 @@
 from contextlib import closing
 
 from callweave.settings import Settings
+from callweave.warehouses import sink_of
 from sinks.sink import Compacting, Compaction, MisconfiguredError
-from sinks.warehouse import open_reader, open_sink
+from sinks.warehouse import open_reader
 
 
 def compact_warehouse(settings: Settings) -> Compaction:
     """Compact; what was done in all. SinkUnavailableError where a loader holds the warehouse, or there is none yet."""
     url, data_dir = settings.warehouse_url, settings.data_dir
-    deadline = settings.warehouse.recording_deadline_seconds
-    sink = open_sink(url, data_dir=data_dir, recording_deadline_seconds=deadline)
+    sink = sink_of(settings)
     if not isinstance(sink, Compacting):
         raise MisconfiguredError("this warehouse keeps house by itself: there is nothing to compact")
     open_reader(url, data_dir=data_dir).close()  # says so where there is no warehouse yet

@@ -204,14 +204,17 @@ async def read_letters(settings: Settings, progress: Callable[[int, int], None] 
         while any([await consumer.position(tp) < ends[tp.topic, tp.partition] for tp in partitions]):
             for records in (await consumer.getmany(timeout_ms=1000)).values():
                 for record in records:
-                    _remember(letters, record.value, (record.topic, record.partition, record.offset))
+                    _remember(letters, record.key, record.value, (record.topic, record.partition, record.offset))
             if progress is not None:
                 progress(sum([await consumer.position(tp) for tp in partitions]), sum(ends.values()))
     return list(letters.values())
 
 
-def _remember(letters: dict[str, SeenLetter], value: bytes | None, place: tuple[str, int, int]) -> None:
-    if value is None:
+def _remember(
+    letters: dict[str, SeenLetter], key: bytes | None, value: bytes | None, place: tuple[str, int, int]
+) -> None:
+    if value is None:  # the tombstone of one that was erased (`callweave erase`)
+        letters.pop((key or b"").decode("utf-8", "replace"), None)
         return
     try:
         letter = decode_letter(value)

@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import Any, ClassVar
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import for_code
+from aiokafka.errors import TopicAuthorizationFailedError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
     Boolean,
@@ -27,6 +27,8 @@ from callweave.settings import Settings
 from schemas.topics import SESSIONS
 from streams.engine.state_dir import LogIdentity
 
+_NOT_TOLD = -(2**31)
+"""Instead of a sum of operations: the broker does not say."""
 _ID_BITS = 63
 """Of a topic's id, as the warehouse keeps it beside the offsets: in a signed 64-bit integer."""
 
@@ -57,6 +59,21 @@ async def read_topic_ids(settings: Settings, topics: Sequence[str]) -> dict[str,
     return {
         name: topic_id.int >> (128 - _ID_BITS) for error_code, name, topic_id, *_ in answer.topics if not error_code
     }
+
+
+async def read_allowed_operations(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, int]:
+    """What we may do with each topic, as a sum of 2^(Kafka's number of the operation); nothing of topics not there."""
+    try:
+        answer = await _ask(admin, topics)
+    except NotImplementedError:
+        return {}
+    allowed: dict[str, int] = {}
+    for error_code, name, *_, operations, _ in answer.topics:
+        if for_code(error_code) is TopicAuthorizationFailedError:
+            allowed[name] = 0
+        elif not error_code and operations != _NOT_TOLD:
+            allowed[name] = operations
+    return allowed
 
 
 async def _ask(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> Any:
@@ -145,4 +162,4 @@ class _MetadataRequest(Request[_MetadataRequestV12]):  # type: ignore[misc]
 
     def build(self, request_struct_class: type[_MetadataRequestV12]) -> Any:
         nobody = uuid.UUID(int=0)
-        return request_struct_class([(nobody, topic, {}) for topic in self._topics], False, False, {})
+        return request_struct_class([(nobody, topic, {}) for topic in self._topics], False, True, {})

@@ -6,10 +6,11 @@ runtime.json, with the token that stands there); else the file is opened read-on
 
 import base64
 import json
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -23,6 +24,9 @@ from sinks.warehouse import open_reader
 
 SAFE_INTEGER_MAX = 2**53
 """Integers beyond it are text in JSON: many readers would round them."""
+
+_one_opening = threading.Lock()
+"""A process opens a DuckDB file once at a time: what it locks down is the file's, not the connection's."""
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -38,6 +42,11 @@ class Answer:
     def dicts(self) -> list[dict[str, Any]]:
         """Rows by column name."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+def instant_literal(moment: datetime) -> str:
+    """A time as every warehouse's SQL reads it where it is compared with a column of times."""
+    return f"'{moment.astimezone(UTC).isoformat(sep=' ', timespec='milliseconds')}'"
 
 
 class Questions(Protocol):
@@ -98,11 +107,12 @@ def open_questions(settings: Settings) -> Iterator[Questions]:
     if settings.warehouse_url.startswith("duckdb:") and loader is not None and loader.admin_url is not None:
         yield LoaderQuestions(loader)
         return
-    reader = open_reader(settings.warehouse_url, data_dir=settings.data_dir)
-    try:
-        yield DirectQuestions(reader)
-    finally:
-        reader.close()
+    with _one_opening if settings.warehouse_url.startswith("duckdb:") else nullcontext():
+        reader = open_reader(settings.warehouse_url, data_dir=settings.data_dir)
+        try:
+            yield DirectQuestions(reader)
+        finally:
+            reader.close()
 
 
 def answer_of(result: QueryResult) -> Answer:

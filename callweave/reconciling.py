@@ -13,12 +13,13 @@ from callweave.accounts import api_accounts, needed_accounts
 from callweave.kafka import client_options, plain_consumer
 from callweave.roles.hosting import utc_now
 from callweave.settings import MisconfiguredError, Settings
+from callweave.suppression_list import SuppressionList, followed
 from ingest.kafka_publisher import KafkaLogOptions
 from ingest.reconcile.account import Account
 from ingest.reconcile.client import ApiClient
 from ingest.reconcile.failure import ApiError
 from ingest.reconcile.limiter import Limiter
-from ingest.reconcile.metrics import ReconcileMetrics
+from ingest.reconcile.metrics import ApiMetrics, ReconcileMetrics
 from ingest.reconcile.paging import Span, read_page
 from ingest.reconcile.progress import Progress
 from ingest.reconcile.publishing import PatientPublisher
@@ -52,6 +53,14 @@ class Wired:
 @asynccontextmanager
 async def wired_reconciler(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[Wired]:
     """Build it inside the event loop that uses it; its threads and its producer end with the context."""
+    async with followed(settings) as listed:
+        await listed.known()
+        async with _wired(settings, registry, listed) as wired:
+            yield wired
+
+
+@asynccontextmanager
+async def _wired(settings: Settings, registry: CollectorRegistry, listed: SuppressionList) -> AsyncIterator[Wired]:
     accounts = needed_accounts(settings)
     metrics = ReconcileMetrics(registry)
     progress = await read_progress(settings)
@@ -60,7 +69,8 @@ async def wired_reconciler(settings: Settings, registry: CollectorRegistry) -> A
             connection=client_options(settings),
             topic_prefix=settings.kafka.topic_prefix,
             client_id="callweave-reconcile",
-        )
+        ),
+        suppressions=listed.now,
     )
     # The quota's scope is not documented: applications and tenants that share a secret share its limiter.
     limiters = {account.secret_id: Limiter(settings.reconcile.requests_per_second) for account in accounts}
@@ -134,9 +144,7 @@ def probe(settings: Settings) -> list[ApiFinding]:
     return asyncio.run(probe_api(settings))
 
 
-def client_of(
-    settings: Settings, account: Account, limiter: Limiter, metrics: ReconcileMetrics, **more: int
-) -> ApiClient:
+def client_of(settings: Settings, account: Account, limiter: Limiter, metrics: ApiMetrics, **more: int) -> ApiClient:
     """A client of one account, within a limiter."""
     concurrency = settings.reconcile.concurrency
     return ApiClient(account, limiter, concurrency=concurrency, metrics=metrics, now=utc_now, **more)

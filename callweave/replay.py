@@ -18,7 +18,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from callweave.kafka import admin_client, client_options, end_offsets, partitions_of, plain_consumer
 from callweave.letters import SeenLetter
-from callweave.reading import open_questions
+from callweave.reading import instant_literal, open_questions
 from callweave.settings import Settings
 from ingest.kafka_log import KafkaPushLog
 from ingest.kafka_publisher import KafkaLogOptions
@@ -27,7 +27,7 @@ from ingest.push_log import LogEntry
 from schemas import jsontext
 from schemas.dead_letter import DeadLetter, Reason, ReplayOutcome, Stage
 from schemas.events import TOPIC_OF, NormalizedEvent, NotAnEventError, decode_event, session_key
-from schemas.models import instant_ms, instant_of_ms, instant_text
+from schemas.models import instant_ms, instant_of_ms
 from schemas.topics import MESSAGE_BYTES_MAX, SESSIONS
 from sinks.intake import document_of
 from sinks.rows import NotADocumentError, lay_out
@@ -318,7 +318,7 @@ def _answers(settings: Settings, at: datetime) -> dict[str, str]:
         with open_questions(settings) as questions:
             rows = questions.ask(
                 "select dead_letter_id, replay_outcome from dead_letters where stage = 'load' and "  # noqa: S608  (a time)
-                f"replay_outcome is not null and replayed_at >= timestamptz '{instant_text(at)}'",
+                f"replay_outcome is not null and replayed_at >= {instant_literal(at)}",
                 QueryLimits(rows_max=ANSWERS_MAX),
             ).rows
     except (SinkUnavailableError, QueryRefusedError):

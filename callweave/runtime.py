@@ -21,6 +21,7 @@ class RoleEntry:
     pid: int
     admin_url: str | None = None
     push_url: str | None = None
+    page_url: str | None = None
     bootstrap_servers: str | None = None
     token: str | None = None
 

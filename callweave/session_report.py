@@ -1,10 +1,12 @@
 """`callweave session`: everything known of one call, from the session topic (what came) and the warehouse (rows)."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 
 from callweave.kafka import admin_client, end_offsets, partitions_of, plain_consumer
@@ -13,13 +15,16 @@ from callweave.settings import Settings
 from schemas import jsontext
 from schemas.columns import LEGS, RECORDINGS, SESSIONS, VOICEMAILS, Table
 from schemas.events import EventKind, session_key
-from schemas.models import instant_of_ms, instant_text
+from schemas.models import instant_ms, instant_of_ms, instant_text
 from schemas.topics import MESSAGE_BYTES_MAX
 from schemas.topics import SESSIONS as SESSIONS_TOPIC
 from sinks.sink import QueryRefusedError, SinkUnavailableError
 from streams.core.disagreements import Sides, compare_sides
 from streams.core.project import ranked_reports
 from streams.core.state import state_from_json
+
+_CLOCKS_APART_MS: Final = 600_000
+"""A record is written after the last receipt that it knows of, by another machine's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +108,42 @@ class SessionReport:
 
 
 async def report_session(settings: Settings, sdk_app_id: int, session_id: str) -> SessionReport:
-    """Look the session up."""
-    record = await _last_record(settings, session_key(sdk_app_id, session_id))
-    rows: dict[str, list[dict[str, Any]]] = {}
-    problem = None
+    """Look the session up, in the warehouse and in the topic."""
+    rows, problem = await asyncio.to_thread(rows_of_session, settings, sdk_app_id, session_id)
+    known = next(iter(rows.get("sessions", [])), None)
+    record = await _last_record(settings, session_key(sdk_app_id, session_id), known)
+    return report_of(sdk_app_id, session_id, rows, record, warehouse_problem=problem)
+
+
+def rows_of_session(
+    settings: Settings, sdk_app_id: int, session_id: str
+) -> tuple[dict[str, list[dict[str, Any]]], str | None]:
+    """What the warehouse holds of it, and why it cannot say."""
     try:
         with open_questions(settings) as questions:
-            rows = {
+            return {
                 table.name: _rows(questions, table, sdk_app_id, session_id)
                 for table in (SESSIONS, LEGS, RECORDINGS, VOICEMAILS)
-            }
+            }, None
     except (SinkUnavailableError, QueryRefusedError) as exc:
-        problem = str(exc)
+        return {}, str(exc)
+
+
+def report_of(
+    sdk_app_id: int,
+    session_id: str,
+    rows: dict[str, list[dict[str, Any]]],
+    record: dict[str, Any] | None,
+    *,
+    warehouse_problem: str | None,
+) -> SessionReport:
+    """What both say, as one."""
     return SessionReport(
         sdk_app_id=sdk_app_id,
         session_id=session_id,
         published=None if record is None else record["session"],
         rows=rows,
-        warehouse_problem=problem,
+        warehouse_problem=warehouse_problem,
         reports=[] if record is None else _reports(record["state"]),
         sides=None if record is None else _sides(record["state"]),
     )
@@ -148,10 +171,9 @@ def _reports(state: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted(reports, key=lambda report: str(report["receipts"][0]["received_at"]))
 
 
-async def _last_record(settings: Settings, key: bytes) -> dict[str, Any] | None:
-    """The newest record of a session: its partition, read from the beginning."""
+async def _last_record(settings: Settings, key: bytes, known: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The newest record of a session: its partition, from where the row that is known can stand, else all of it."""
     topic = SESSIONS_TOPIC.name(settings.kafka.topic_prefix)
-    newest: bytes | None = None
     async with (
         admin_client(settings) as admin,
         plain_consumer(settings, max_partition_fetch_bytes=MESSAGE_BYTES_MAX) as consumer,
@@ -162,12 +184,31 @@ async def _last_record(settings: Settings, key: bytes) -> dict[str, Any] | None:
         partition = TopicPartition(topic, DefaultPartitioner()(key, numbers, numbers))
         end = (await end_offsets(admin, consumer, [topic]))[topic, partition.partition]
         consumer.assign([partition])
+        if known is not None:
+            received_ms = instant_ms(datetime.fromisoformat(known["last_received_at"]))
+            places = await consumer.offsets_for_times({partition: received_ms - _CLOCKS_APART_MS})
+            place = places[partition]
+            if place is not None:
+                newest = await _newest_of(consumer, partition, key, (place.offset, end))
+                if newest is not None:
+                    return newest
+        return await _newest_of(consumer, partition, key, (0, end))
+
+
+async def _newest_of(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, key: bytes, span: tuple[int, int]
+) -> dict[str, Any] | None:
+    first, end = span
+    newest: bytes | None = None
+    if first == 0:
         await consumer.seek_to_beginning(partition)
-        while await consumer.position(partition) < end:
-            for records in (await consumer.getmany(timeout_ms=1000)).values():
-                for record in records:
-                    if record.key == key:
-                        newest = record.value
+    else:
+        consumer.seek(partition, first)
+    while await consumer.position(partition) < end:
+        for records in (await consumer.getmany(timeout_ms=1000)).values():
+            for record in records:
+                if record.key == key:
+                    newest = record.value
     return None if newest is None else dict(jsontext.decode(newest))
 
 

@@ -11,6 +11,7 @@ from ipaddress import ip_network
 from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -23,6 +24,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from callweave.dashboard.doorkeeping import is_loopback, read_passwords
+from callweave.kpi_settings import KpiSettings
 from callweave.secret_files import SecretPlaceError, is_tenant_variable, with_file_secrets, with_tenant_secrets
 from callweave.tenant_settings import (
     SdkAppId,
@@ -172,6 +175,7 @@ class WarehouseSettings(Group):
     """Where the tables are."""
 
     url: SecretStr | None = None
+    migrate: Literal["apply", "refuse"] = "apply"
     recording_deadline_seconds: int = Field(default=3600, ge=0)
     snapshot_file: Path | None = None
     snapshot_seconds: float = Field(default=300.0, ge=0)
@@ -338,6 +342,63 @@ class LoginTokensSettings(Group):
         return self
 
 
+class DashboardSettings(Group):
+    """The page: where it is, who may look, and who may see what is personal."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = Field(default=8082, ge=0, le=65535)
+    auth: Literal["none", "basic", "proxy"] = "none"
+    users: SecretStr | None = None
+    user_header: str = Field(default="X-Forwarded-User", pattern=r"^[A-Za-z0-9-]{1,100}$")
+    groups_header: str = Field(default="X-Forwarded-Groups", pattern=r"^[A-Za-z0-9-]{1,100}$")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    personal_for: Annotated[tuple[str, ...], NoDecode] = ()
+    time_zone: str = "UTC"
+    refresh_seconds: float = Field(default=5.0, ge=1, le=3600)
+
+    @field_validator("trusted_proxies", "personal_for", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip().strip('"') for part in value.strip("[]").split(",") if part.strip())
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return networks(value)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+            raise ValueError(f"{value!r} is no time zone: write Asia/Shanghai, Europe/Berlin or UTC") from exc
+        return value
+
+    @model_validator(mode="after")
+    def _is_closed_to_strangers(self) -> Self:
+        if self.auth == "none" and not is_loopback(self.host):
+            raise ValueError(
+                f"the page would answer anybody at {self.host}: set auth to 'basic' (with users) or to 'proxy' "
+                "(with trusted_proxies), or host to 127.0.0.1"
+            )
+        if self.auth == "basic" and not self.user_passwords:
+            raise ValueError("auth 'basic' needs users: one `name:password` on each line")
+        if self.auth == "proxy" and not self.trusted_proxies:
+            raise ValueError("auth 'proxy' needs trusted_proxies: the address of the proxy that signs people in")
+        if self.auth != "basic" and self.users is not None:
+            raise ValueError(f"users is set but auth is '{self.auth}': set auth to 'basic', or remove it")
+        return self
+
+    @property
+    def user_passwords(self) -> dict[str, str]:
+        """Password by name."""
+        return read_passwords("" if self.users is None else self.users.get_secret_value())
+
+
 class CompletenessSettings(Group):
     """How complete is complete enough, and how often metrics tell of it."""
 
@@ -356,6 +417,27 @@ class DeadLettersSettings(Group):
     def limits(self) -> BreakerLimits:
         """As the roles take them."""
         return BreakerLimits(self.in_a_row_max, self.percent_max, self.window_records)
+
+
+class RegistrySettings(Group):
+    """A schema registry that speaks Confluent's REST; none by default."""
+
+    url: str | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+
+
+class PrivacySettings(Group):
+    """Who is erased, and whether numbers are masked on their way into the warehouse."""
+
+    key: SecretStr | None = Field(default=None, min_length=32)
+    mask_numbers: bool = False
+
+    @model_validator(mode="after")
+    def _mask_has_a_key(self) -> Self:
+        if self.mask_numbers and self.key is None:
+            raise ValueError("mask_numbers needs a key: set privacy.key to 32 characters or more that nobody guesses")
+        return self
 
 
 class AdminSettings(Group):
@@ -404,8 +486,12 @@ class Settings(BaseSettings):
     enrich: EnrichSettings = EnrichSettings()
     archiver: ArchiverSettings = ArchiverSettings()
     login_tokens: LoginTokensSettings = LoginTokensSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     completeness: CompletenessSettings = CompletenessSettings()
+    kpi: KpiSettings = KpiSettings()
     dead_letters: DeadLettersSettings = DeadLettersSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    registry: RegistrySettings = RegistrySettings()
     admin: AdminSettings = AdminSettings()
     broker: BrokerSettings = BrokerSettings()
     log: LogSettings = LogSettings()
@@ -566,7 +652,7 @@ def _secret_paths() -> Iterator[tuple[str, ...]]:
 def _leaves(fields: Mapping[str, FieldInfo], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
     for name, field in fields.items():
         annotation = field.annotation
-        if isinstance(annotation, type) and issubclass(annotation, Group):
+        if isinstance(annotation, type) and issubclass(annotation, Group | KpiSettings):
             yield from _leaves(annotation.model_fields, (*path, name))
         else:
             yield (*path, name), field

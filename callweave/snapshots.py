@@ -6,9 +6,10 @@ from pathlib import Path
 from callweave.reading import ask_loader
 from callweave.runtime import Runtime
 from callweave.settings import Settings
+from callweave.warehouses import sink_of
 from sinks.sink import MisconfiguredError, SinkUnavailableError
 from sinks.snapshot import Embedded, Snapshot, SnapshotError, Snapshots, publish_copy
-from sinks.warehouse import open_reader, open_sink
+from sinks.warehouse import open_reader
 
 SECONDS_MAX = 600.0
 
@@ -31,11 +32,7 @@ def publish_snapshot(settings: Settings, to: Path | None) -> Snapshot:
 
 def _of_a_resting_warehouse(settings: Settings) -> Snapshot:
     open_reader(settings.warehouse_url, data_dir=settings.data_dir).close()  # says so where there is no warehouse yet
-    sink = open_sink(
-        settings.warehouse_url,
-        data_dir=settings.data_dir,
-        recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
-    )
+    sink = sink_of(settings)
     if not isinstance(sink, Embedded):
         raise MisconfiguredError("this warehouse answers many readers by itself: connect to it, no copy is needed")
     try:

@@ -12,10 +12,12 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from callweave.kafka import admin_client, end_offsets, group_offsets, plain_consumer
+from callweave.observed import Observed, observe
 from callweave.reading import open_questions
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
 from callweave.spool_standing import SpoolStanding, spool_standing
+from callweave.topics import worker_group
 from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, KEYED_TOPICS, RECONCILE, SESSIONS
 from sinks.sink import QueryRefusedError, SinkUnavailableError
 
@@ -47,6 +49,7 @@ class Standing:
     warehouse_problem: str | None
     counts: dict[str, int] = field(default_factory=dict)
     freshness_seconds: dict[str, float | None] = field(default_factory=dict)
+    observed: Observed = field(default_factory=Observed)
 
     @property
     def is_healthy(self) -> bool:
@@ -75,6 +78,7 @@ class Standing:
         p50, p95 = self.freshness_seconds.get("p50"), self.freshness_seconds.get("p95")
         if p50 is not None and p95 is not None:
             yield f"freshness, receipt to row: p50 {p50:.2f} s, p95 {p95:.2f} s"
+        yield from self.observed.lines()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,7 @@ def look(settings: Settings) -> Standing:
         warehouse_problem=warehouse_problem,
         counts=counts,
         freshness_seconds=_freshness(roles.get("loader")),
+        observed=observe(roles, time.time()),
     )
 
 
@@ -164,11 +169,6 @@ async def wait_for_warehouse(settings: Settings, seconds: float) -> Pending | No
             if time.monotonic() >= deadline:
                 return Pending(0, documents)
             await asyncio.sleep(POLL_SECONDS)
-
-
-def worker_group(settings: Settings) -> str:
-    """The worker's consumer group."""
-    return f"{settings.kafka.topic_prefix}worker"
 
 
 def loader_positions(settings: Settings) -> dict[tuple[str, int], int]:

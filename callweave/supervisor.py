@@ -29,12 +29,14 @@ from callweave.settings import MisconfiguredError, Settings
 from callweave.spool_standing import spool_standing
 from callweave.standing import Pending, ask_liveness, ask_readiness, wait_for_warehouse
 from callweave.topics import apply_topics
-from sinks.warehouse import open_sink
+from callweave.warehouses import sink_of
 from streams.engine.halt import ExitStatus
 
 ROLES = ("receiver", "worker", "loader")
 SOURCES_OF_THE_API = ("reconcile",)
 """Roles that need a key of TCCC's API. Like the receiver they bring events, and end before the pipeline is drained."""
+PAGE = "dashboard"
+"""It only looks, so nothing waits for it."""
 
 DRAIN_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
@@ -77,6 +79,8 @@ class Supervisor:
             self._roles = (*self._roles, "login-tokens")
         if settings.archiver.is_on:
             self._roles = (*self._roles, "archiver")
+        if settings.dashboard.enabled:
+            self._roles = (*self._roles, PAGE)
         self._children = {role: Child(role) for role in self._roles}
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
@@ -88,11 +92,7 @@ class Supervisor:
         """Run until told to stop; the exit status of `up`."""
         self._listen_to_signals()
         # What no role could start with is said before anything is started; opening comes later, in the loader.
-        open_sink(
-            self._settings.warehouse_url,
-            data_dir=self._settings.data_dir,
-            recording_deadline_seconds=self._settings.warehouse.recording_deadline_seconds,
-        )
+        sink_of(self._settings)
         with _sole_owner(self._settings.data_dir), self._broker() as broker:
             tasks = [asyncio.create_task(self._announce())]
             if broker is not None:
@@ -246,6 +246,10 @@ class Supervisor:
                 if role not in told and entry is not None and entry.admin_url is not None:
                     told.add(role)
                     self._say(f"{role}: health and metrics at {entry.admin_url}")
+            page = roles.get(PAGE)
+            if page is not None and page.page_url and page.page_url not in told:
+                told.add(page.page_url)
+                self._say(f"the page: {page.page_url}")
             receiver = roles.get("receiver")
             if "ready" not in told and receiver is not None and receiver.push_url:
                 ready, _ = await asyncio.to_thread(ask_readiness, receiver)

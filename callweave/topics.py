@@ -53,6 +53,11 @@ def topics_of(settings: Settings) -> tuple[Topic, ...]:
     return (*TOPICS, *enrichment, *archive)
 
 
+def worker_group(settings: Settings) -> str:
+    """The worker's consumer group."""
+    return f"{settings.kafka.topic_prefix}worker"
+
+
 def expected_partitions(topic: Topic, settings: Settings) -> int:
     """The configured count; the dead letters have one."""
     return settings.kafka.partitions if topic.partitioned else 1

@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 BASIC_CHALLENGE = 'Basic realm="callweave", charset="UTF-8"'
@@ -41,9 +41,10 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Authorised:
-    """The push may come in. Where there are tenants: whose credentials it brought."""
+    """The push may come in. Where there are tenants: whose credentials it brought. `expires_at`: of its token."""
 
     tenants: tuple[Tenant, ...] = ()
+    expires_at: float | None = field(default=None, compare=False)
 
     def may_push_for(self, sdk_app_id: int) -> bool:
         """Whether a body may name this account."""

@@ -51,6 +51,8 @@ class Guard:
         presented = Presented(request.headers.get(hdrs.AUTHORIZATION), query.tokens)
         match await self._access.authenticator.authorise(presented):
             case Authorised() as authorised:
+                if authorised.expires_at is not None:
+                    self._metrics.show_token_expiry(authorised.expires_at)
                 return authorised
             case Undecided():
                 self._metrics.count_rejected("undecided")

@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from ingest.body import GZIP_MAGIC, Unopened, open_body
 from ingest.headers import CONTENT_ENCODING, PUSH_UUID
 from ingest.normalize import PUSH_ID_CHARACTERS_MAX
+from schemas import metrics as listed
 from schemas.canonical import fields_of
 from schemas.events import WIRE_MODELS, EventKind, NormalizedEvent
 from schemas.wire import Kind, WireModel
@@ -167,23 +168,9 @@ class Habits:
     """The counters, and the little memory that telling habits needs."""
 
     def __init__(self, registry: CollectorRegistry, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        seen = Counter(
-            "callweave_tccc_habits_total",
-            "What TCCC did that is not documented, see docs/going-live.md",
-            ["habit"],
-            registry=registry,
-        )
-        self._inspected = Counter(
-            "callweave_tccc_bodies_inspected_total",
-            "Bodies that were looked at for habits; of a flood only some are",
-            registry=registry,
-        )
-        self._retry_seconds = Histogram(
-            "callweave_tccc_retry_seconds",
-            "From one delivery of a push to the next one under the same X-TCCC-PUSH-UUID",
-            buckets=(0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600),
-            registry=registry,
-        )
+        seen = Counter(**listed.TCCC_HABITS.arguments, registry=registry)
+        self._inspected = Counter(**listed.TCCC_BODIES_INSPECTED.arguments, registry=registry)
+        self._retry_seconds = Histogram(**listed.TCCC_RETRY_SECONDS.arguments, registry=registry)
         self._seen = {habit: seen.labels(habit) for habit in HABITS}
         self._monotonic = monotonic
         self._budget, self._budget_at = float(INSPECTED_BURST_MAX), monotonic()

@@ -82,7 +82,7 @@ class IdentityProvider:
     async def judge(self, token: str) -> Verdict:
         """Authorise a token of the provider's."""
         found = await self.claims(token)
-        return found if isinstance(found, Refused | Undecided) else Authorised()
+        return found if isinstance(found, Refused | Undecided) else Authorised(expires_at=float(found["exp"]))
 
     async def claims(self, token: str) -> Mapping[str, Any] | Refused | Undecided:
         """What a token of the provider's says, once all of it is checked."""

@@ -21,6 +21,7 @@ from ingest.kafka_publisher import (
 from ingest.push_log import LogEntry, LogRefused, LogUnavailable
 from schemas.events import RAW_HEADER, TOPIC_OF
 from schemas.topics import DEAD_LETTERS, EVENT_TOPICS
+from schemas.tracing import TRACE_HEADER
 
 _RETRY_SECONDS_FIRST = 0.1
 _RETRY_SECONDS_MAX = 2.0
@@ -109,12 +110,14 @@ class KafkaPushLog:
         return self._current
 
     def _records(self, entry: LogEntry) -> list[Record]:
+        trace = () if entry.trace is None else ((TRACE_HEADER, entry.trace),)
         records = [
-            Record(self._letters_topic, letter.dead_letter_id.encode(), letter.encoded()) for letter in entry.letters
+            Record(self._letters_topic, letter.dead_letter_id.encode(), letter.encoded(), trace)
+            for letter in entry.letters
         ]
         if entry.event is not None:
             topic = self._topic_of[entry.event.kind]
-            records.append(Record(topic, entry.event.key, entry.event.encoded(), ((RAW_HEADER, entry.raw),)))
+            records.append(Record(topic, entry.event.key, entry.event.encoded(), ((RAW_HEADER, entry.raw), *trace)))
         return records
 
     def _discard(self, publisher: Publisher | None, reason: str | None) -> None:

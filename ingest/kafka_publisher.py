@@ -45,7 +45,8 @@ class Record(NamedTuple):
 
     topic: str
     key: bytes
-    value: bytes
+    value: bytes | None
+    """None is a tombstone."""
     headers: tuple[tuple[str, bytes], ...] = ()
 
 

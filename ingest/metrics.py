@@ -1,97 +1,34 @@
 """What the receiver counts. Every label comes from a closed set; nothing of a body, a number or a name becomes one."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ingest.action import ACTION_LABELS
-from schemas.dead_letter import DeadLetter
+from schemas import metrics as listed
+from schemas.dead_letter import DeadLetter, Reason, Stage
 from schemas.events import EventKind
 
-REJECTIONS = (
-    "not_authorised",
-    "too_many_attempts",
-    "undecided",
-    "foreign_app",
-    "plain_http",
-    "unknown_path",
-    "wrong_method",
-    "malformed",
-    "too_large",
-    "too_slow",
-    "headers_too_slow",
-    "deadline",
-    "too_busy",
-    "too_many_connections",
-    "client_gone",
-    "log_unavailable",
-    "internal",
-)
-TOKEN_OUTCOMES = ("issued", "invalid_request", "invalid_client", "unsupported_grant_type")
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+REJECTIONS = listed.PUSHES_REJECTED.values("reason")
+TOKEN_OUTCOMES = listed.TOKEN_REQUESTS.values("outcome")
 
 
 class ReceiverMetrics:
     """The receiver's metrics in one registry; children are looked up once, here."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        received = Counter(
-            "callweave_pushes_received_total",
-            "Authentic pushes whose body was read, by the action in their address",
-            ["action"],
-            registry=registry,
-        )
-        stored = Counter(
-            "callweave_pushes_stored_total",
-            "Events that the log acknowledged",
-            ["kind"],
-            registry=registry,
-        )
-        rejected = Counter(
-            "callweave_pushes_rejected_total",
-            "Requests answered with an ErrCode other than 0, or not at all",
-            ["reason"],
-            registry=registry,
-        )
-        unknown = Counter(
-            "callweave_unknown_fields_total",
-            "Fields that TCCC sent and callweave does not know; they are in the column `extra`",
-            ["kind"],
-            registry=registry,
-        )
-        tokens = Counter(
-            "callweave_token_requests_total",
-            "Requests to the token endpoint, by what became of them",
-            ["outcome"],
-            registry=registry,
-        )
-        attempts = Counter(
-            "callweave_failed_attempts_total",
-            "Requests with wrong credentials, by whether their source had had enough",
-            ["over_limit"],
-            registry=registry,
-        )
-        self._lookalikes = Counter(
-            "callweave_pushes_refused_like_tccc_total",
-            "Requests refused for their credentials whose body looks like TCCC's: pushes that are being lost",
-            registry=registry,
-        )
-        self._dead_letters = Counter(
-            "callweave_dead_letters_total",
-            "Dead letters stored",
-            ["stage", "reason"],
-            registry=registry,
-        )
-        self.push_log_append_seconds = Histogram(
-            "callweave_push_log_append_seconds",
-            "From handing a push to the log to its acknowledgement or refusal",
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.push_seconds = Histogram(
-            "callweave_push_seconds",
-            "From the headers of an authentic push to its answer, its body's arrival included",
-            buckets=_SECONDS,
-            registry=registry,
-        )
+        received = Counter(**listed.PUSHES_RECEIVED.arguments, registry=registry)
+        stored = Counter(**listed.PUSHES_STORED.arguments, registry=registry)
+        rejected = Counter(**listed.PUSHES_REJECTED.arguments, registry=registry)
+        unknown = Counter(**listed.UNKNOWN_FIELDS.arguments, registry=registry)
+        tokens = Counter(**listed.TOKEN_REQUESTS.arguments, registry=registry)
+        attempts = Counter(**listed.FAILED_ATTEMPTS.arguments, registry=registry)
+        self._lookalikes = Counter(**listed.PUSHES_REFUSED_LIKE_TCCC.arguments, registry=registry)
+        self._dead_letters = Counter(**listed.DEAD_LETTERS.arguments, registry=registry)
+        for reason in Reason:  # at 0, so that growth is seen from the first one on
+            self._dead_letters.labels(Stage.RECEIVE.value, reason.value)
+        self._token_expiry = Gauge(**listed.TOKEN_EXPIRY.arguments, registry=registry)
+        self._token_expires_at = 0.0
+        self.push_log_append_seconds = Histogram(**listed.PUSH_LOG_APPEND_SECONDS.arguments, registry=registry)
+        self.push_seconds = Histogram(**listed.PUSH_SECONDS.arguments, registry=registry)
         self._received = {action: received.labels(action) for action in sorted(ACTION_LABELS)}
         self._stored = {kind: stored.labels(kind.value) for kind in EventKind}
         self._rejected = {reason: rejected.labels(reason) for reason in REJECTIONS}
@@ -129,3 +66,9 @@ class ReceiverMetrics:
     def count_lookalike(self) -> None:
         """Count a refused request that looks like TCCC's."""
         self._lookalikes.inc()
+
+    def show_token_expiry(self, expires_at: float) -> None:
+        """Show until when the token holds that a push came with; an older one says nothing new."""
+        if expires_at > self._token_expires_at:
+            self._token_expires_at = expires_at
+            self._token_expiry.set(expires_at)

@@ -20,11 +20,12 @@ class LogRefused(LogUnavailable):
 
 
 class LogEntry(NamedTuple):
-    """What is stored of one push: an event with the body as received, letters, or both."""
+    """What is stored of one push: an event with the body as received, letters, or both; its trace, if there is one."""
 
     event: NormalizedEvent | None
     raw: bytes
     letters: tuple[DeadLetter, ...] = ()
+    trace: bytes | None = None
 
 
 class PushLog(Protocol):

@@ -32,6 +32,7 @@ from ingest.tls import Certificates
 from ingest.tls_site import TlsSite
 from ingest.token_endpoint import TOKEN_PATH, TokenDesk
 from ingest.watch import PushWatch
+from schemas.tracing import Tracing
 
 BODY_BYTES_MAX_CEILING = 5 * 1024 * 1024
 """What BODY_BYTES_MAX may be set to: a letter holds the body as base64, in one Kafka message of 8 MiB."""
@@ -73,6 +74,7 @@ class Door:
     clock: Callable[[], datetime]
     metrics: ReceiverMetrics
     watch: PushWatch
+    tracing: Tracing | None = None
 
 
 DOOR = web.AppKey("door", Door)
@@ -180,10 +182,24 @@ async def _over_limit(request: web.Request, door: Door, query: PushQuery, body: 
 async def _append(door: Door, entry: LogEntry) -> None:
     begun = perf_counter()
     try:
-        await door.log.append(entry)
+        await (door.log.append(entry) if door.tracing is None else _append_traced(door, door.tracing, entry))
     finally:
         door.metrics.push_log_append_seconds.observe(perf_counter() - begun)
     door.metrics.count_letters(entry.letters)
+
+
+async def _append_traced(door: Door, tracing: Tracing, entry: LogEntry) -> None:
+    """The first span of a push's trace: from its receipt to its acknowledgement. No sender can set its id."""
+    event = entry.event
+    received_at = event.received_at if event is not None else entry.letters[0].occurred_at
+    about = {"letters": len(entry.letters)} if event is None else {"kind": event.kind, "session_id": event.session_id}
+    span = tracing.begin("callweave.push", began_at=received_at.timestamp(), **about)
+    stored = False
+    try:
+        await door.log.append(entry._replace(trace=span.context))
+        stored = True
+    finally:
+        span.end(stored=stored)
 
 
 def _received(request: web.Request, door: Door, query: PushQuery, raw: bytes) -> ReceivedPush:

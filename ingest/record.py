@@ -17,6 +17,8 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
+from schemas import metrics as listed
+
 BYTES_MAX = 256 * 1024 * 1024
 """The default bound of a directory of records."""
 
@@ -39,10 +41,8 @@ class PushRecorder:
         self._file_bytes_max = max(1, bytes_max // _FILES)
         self._bytes_max = bytes_max
         self._waiting: queue.Queue[bytes | None] = queue.Queue(_WAITING_MAX)
-        self._kept = Counter("callweave_push_records_total", "Pushes kept by --record", registry=registry)
-        self._left_out = Counter(
-            "callweave_push_records_left_out_total", "Pushes that --record could not keep", registry=registry
-        )
+        self._kept = Counter(**listed.PUSH_RECORDS.arguments, registry=registry)
+        self._left_out = Counter(**listed.PUSH_RECORDS_LEFT_OUT.arguments, registry=registry)
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             (directory / ".probe").write_bytes(b"")

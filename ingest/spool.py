@@ -24,6 +24,7 @@ from ingest.spool_entry import to_entry, to_row
 from ingest.spool_file import SpoolFile, StoredRow
 from ingest.spool_metrics import SpoolMetrics
 from ingest.spool_thread import SpoolThread
+from schemas import metrics as listed
 
 _BATCH_ENTRIES = 200
 _BATCH_BYTES = 4 * 1024 * 1024
@@ -289,12 +290,12 @@ class SpoolingPushLog:
 
     def _watch(self) -> None:
         thread, watch = self._thread, self._metrics.watch
-        watch("entries", "Pushes that wait in the spool", lambda: thread.entries)
-        watch("bytes", "Bytes that they take", lambda: thread.bytes_count)
-        watch("bytes_max", "Bytes that they may take", lambda: thread.bytes_max)
-        watch("oldest_age_seconds", "Time since the oldest of them was received", self._age_seconds)
-        watch("is_old", "1 while the oldest waits longer than the age alarm", lambda: float(self._is_old))
-        watch("is_unavailable", "1 while the spool's disk takes nothing", lambda: float(thread.reason is not None))
-        watch("is_in_use", "1 while pushes go to the spool", lambda: float(self._kafka_problem() is not None))
-        watch("refused_entries", "Entries that Kafka refuses as its topics are set up", lambda: self._held)
-        watch("files_set_aside", "Damaged spool files that lie in the directory", lambda: thread.files_set_aside)
+        watch(listed.SPOOL_ENTRIES, lambda: thread.entries)
+        watch(listed.SPOOL_BYTES, lambda: thread.bytes_count)
+        watch(listed.SPOOL_BYTES_MAX, lambda: thread.bytes_max)
+        watch(listed.SPOOL_OLDEST_AGE, self._age_seconds)
+        watch(listed.SPOOL_IS_OLD, lambda: float(self._is_old))
+        watch(listed.SPOOL_IS_UNAVAILABLE, lambda: float(thread.reason is not None))
+        watch(listed.SPOOL_IS_IN_USE, lambda: float(self._kafka_problem() is not None))
+        watch(listed.SPOOL_REFUSED, lambda: self._held)
+        watch(listed.SPOOL_SET_ASIDE, lambda: thread.files_set_aside)

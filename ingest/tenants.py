@@ -19,18 +19,20 @@ class TenantsAuthenticator:
     async def authorise(self, presented: Presented) -> Verdict:
         """Authorise what any tenant's authenticator authorises."""
         opened: list[Tenant] = []
+        expiries: list[float] = []
         refusals: list[Refused] = []
         is_undecided = False
         for tenant, authenticator in self._tenants:
             match await authenticator.authorise(presented):
-                case Authorised(named):
+                case Authorised(named, expires_at):
+                    expiries += [] if expires_at is None else [expires_at]
                     opened += [one for one in named or (tenant,) if one == tenant]
                 case Refused() as refusal:
                     refusals.append(refusal)
                 case Undecided():
                     is_undecided = True
         if opened:
-            return Authorised(tuple(opened))
+            return Authorised(tuple(opened), expires_at=max(expiries, default=None))
         if is_undecided:
             return Undecided()
         return Refused(

@@ -15,6 +15,8 @@ import structlog
 from cryptography import x509
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from schemas import metrics as listed
+
 EXPIRY_WARNING = timedelta(days=14)
 """From here on readiness and `doctor` speak of it; renewals are usually made thirty days ahead."""
 
@@ -67,18 +69,9 @@ class Certificates:
     def __init__(self, files: TlsFiles, *, clock: Callable[[], datetime], registry: CollectorRegistry) -> None:
         self._files = files
         self._clock = clock
-        self._expiry = Gauge(
-            "callweave_tls_certificate_expiry_timestamp_seconds",
-            "When the certificate in use expires, as UNIX time",
-            registry=registry,
-        )
-        self._reloads = Counter(
-            "callweave_tls_reloads_total",
-            "Renewed certificates that were read, by whether they could be used",
-            ["outcome"],
-            registry=registry,
-        )
-        for outcome in ("used", "broken"):
+        self._expiry = Gauge(**listed.TLS_CERTIFICATE_EXPIRY.arguments, registry=registry)
+        self._reloads = Counter(**listed.TLS_RELOADS.arguments, registry=registry)
+        for outcome in listed.TLS_RELOADS.values("outcome"):
             self._reloads.labels(outcome)
         self._marks = self._look()
         self._problem: str | None = None

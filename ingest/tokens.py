@@ -104,7 +104,8 @@ class Tokens:
         kid = decoded.header.get("kid")
         if client is None or all(key.kid != kid for key in self._keys[client.client_id]):
             return Refused(INVALID_TOKEN_CHALLENGE)  # one client's key says nothing about another client
-        return Authorised(() if client.tenant is None else (client.tenant,))
+        tenants = () if client.tenant is None else (client.tenant,)
+        return Authorised(tenants, expires_at=float(decoded.claims["exp"]))
 
     def _key_of(self, signature: Any) -> OctKey:
         return self._accepted[signature.headers()["kid"]]

@@ -32,6 +32,7 @@ class ColumnType(Enum):
     FRACTION = "floating-point number"
     BOOLEAN = "boolean"
     INSTANT = "point in time, UTC"
+    DATE = "calendar day"
     JSON = "JSON object"
     BYTES = "bytes"
 

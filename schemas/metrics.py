@@ -22,9 +22,9 @@ class Role(StrEnum):
     WORKER = "worker"
     LOADER = "loader"
     RECONCILE = "reconcile"
+    ARCHIVER = "archiver"
     LOGIN_TOKENS = "login-tokens"
     DASHBOARD = "dashboard"
-    ARCHIVER = "archiver"
 
 
 class Kind(StrEnum):
@@ -153,6 +153,13 @@ PUSHES_STORED: Final = Metric(
     "Events that Kafka, or the spool, acknowledged",
     (Role.RECEIVER,),
     (_KIND,),
+)
+PUSHES_SUPPRESSED: Final = Metric(
+    "callweave_pushes_suppressed_total",
+    Kind.COUNTER,
+    Unit.PUSHES,
+    "Pushes of erased people, kept without them",
+    (Role.RECEIVER,),
 )
 PUSHES_REJECTED: Final = Metric(
     "callweave_pushes_rejected_total",
@@ -536,7 +543,7 @@ API_REQUESTS: Final = Metric(
     Kind.COUNTER,
     Unit.REQUESTS,
     "Requests to TCCC's API, by action and what was answered",
-    (Role.RECONCILE, Role.LOGIN_TOKENS),
+    (Role.RECONCILE, Role.LOGIN_TOKENS, Role.ARCHIVER),
     (
         Label("action", "the actions that callweave calls"),
         Label("code", "families of codes (ingest/reconcile/failure.py)"),
@@ -547,7 +554,7 @@ API_RATE: Final = Metric(
     Kind.GAUGE,
     Unit.REQUESTS,
     "Requests a second that the limiter allows now",
-    (Role.RECONCILE, Role.LOGIN_TOKENS),
+    (Role.RECONCILE, Role.LOGIN_TOKENS, Role.ARCHIVER),
     (Label("account", "the accounts that the settings name"),),
 )
 RECONCILE_WINDOWS: Final = Metric(

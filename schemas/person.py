@@ -92,9 +92,12 @@ def masked_token(key: PersonKey, person: str) -> str:
 
 def numbers_in(text: str, lengths: Collection[int]) -> Iterator[tuple[int, int, str]]:
     """Every place of a text that may be a number of so many digits: (start, end, identity)."""
+    shortest = min(lengths, default=len(text) + 1)
     for span in _SPAN.finditer(text):
         start = span.start()
         spelled = span.group()
+        if len(spelled) < shortest:
+            continue
         places = [start + at for at, character in enumerate(spelled) if character.isdecimal()]
         digits = "".join(filter(str.isdecimal, spelled))
         for length in lengths:

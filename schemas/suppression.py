@@ -96,6 +96,8 @@ class Suppressions:
     """By the Kafka key of a session."""
     lengths: frozenset[int] = frozenset()
     has_mails: bool = False
+    shortest: int = 0
+    """No ASCII text of fewer characters names anybody."""
 
     @classmethod
     def of(cls, key: PersonKey, records: Iterable[SuppressionRecord]) -> "Suppressions":
@@ -112,7 +114,7 @@ class Suppressions:
             has_mails = has_mails or record.kind == "mail"
             if record.digits_count is not None:
                 lengths.add(record.digits_count)
-        return cls(key, people, sessions, frozenset(lengths), has_mails)
+        return cls(key, people, sessions, frozenset(lengths), has_mails, 0 if has_mails else min(lengths, default=0))
 
     def __bool__(self) -> bool:
         return bool(self.people or self.sessions)
@@ -219,6 +221,8 @@ class Suppressions:
 
     def _named(self, text: str) -> str | None:
         """The first person of the list that a text names, in whatever reading."""
+        if len(text) < self.shortest and text.isascii():  # most texts of a push, and every one of them passes here
+            return None
         person = next((person for _, _, person in self._found(text)), None)
         if person is None:
             more = (person for reading in readings_of(text) for _, _, person in self._found(reading))

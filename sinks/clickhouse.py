@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
@@ -19,7 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.columns import CHILDREN, DEAD_LETTERS, SESSIONS
 from schemas.reconcile import HourRecord
-from sinks import ddl
+from schemas.topics import RECORDING_FILES
 from sinks.clickhouse_layout import (
     COMMIT,
     COMMITS,
@@ -30,27 +30,31 @@ from sinks.clickhouse_layout import (
     SESSIONS_STORED,
     SIGHTINGS,
     WINDOWS_STORED,
+    catalogue_after,
     layout_digest,
     nested,
     own_columns,
     upgrade,
-    view_names,
     views,
 )
 from sinks.clickhouse_query import ClickHouseReader
 from sinks.clickhouse_session import ACCESS_DENIED, Address, fault_of
 from sinks.clickhouse_sql import text_literal as _literal
 from sinks.ddl import META
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.letters import LetterRow, letter_table
+from sinks.migrations import Found, Wanted, inserted_note, layout_notes, plan, record, refuse_to_begin
 from sinks.refused import refused
 from sinks.rows import STAMPED, SessionKey, SessionRows
 from sinks.sink import (
     NOTHING_NEW,
+    PSEUDONYMISED,
     Batch,
     Fault,
     FencedError,
     LettersRejectedError,
     LogPartition,
+    Migration,
     MisconfiguredError,
     QueryLimits,
     QueryResult,
@@ -71,6 +75,8 @@ _INSERT: Final = {
 _QUERY_BYTES_MAX: Final = 256 * 1024 * 1024
 """The question about what stands there names every session of the batch."""
 _MARK_BITS: Final = 16
+_FORGOTTEN_AT_ONCE: Final = 500
+_T = TypeVar("_T")
 _INSTANT: Final = pa.timestamp("us", "UTC")
 
 
@@ -82,10 +88,14 @@ class ClickHouseSink:
         url: str,
         *,
         recording_deadline_seconds: int,
+        may_migrate: bool = True,
+        kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._address = Address(url)
         self._deadline_seconds = recording_deadline_seconds
+        self._kpi_rules = kpi_rules
+        self._may_migrate = may_migrate
         self._clock = clock
         self._reader = ClickHouseReader(self._address)
         self._client: Client | None = None
@@ -93,17 +103,25 @@ class ClickHouseSink:
         self._mark = secrets.randbits(_MARK_BITS)
 
     def open(self) -> None:
-        """Connect; create or upgrade what is in the database."""
-        with self._in_our_words():
-            try:
-                self._lay_out(self._connected())
-            except ClickHouseError as exc:
-                if getattr(exc, "code", None) == ACCESS_DENIED:
-                    raise MisconfiguredError(
-                        f"{self._address}: {self._address.plain(exc)}: grant the user of WAREHOUSE__URL "
-                        f"SELECT, INSERT, CREATE, ALTER and DROP on {self._address.database}.*"
-                    ) from exc
-                raise
+        """Connect; create or upgrade what is in the database, or refuse to."""
+        if self._may_migrate:
+            self.migrate()
+        else:
+            refuse_to_begin(self.pending(), self._address)
+
+    def pending(self) -> Migration:
+        """What opening would do to tables and views."""
+        with self._in_our_words(), self._in_a_dbas_words():
+            return self._planned(self._connected())
+
+    def migrate(self) -> Migration:
+        """Do that, and record it. Each statement may be run twice, so two that do it at once do no harm."""
+        with self._in_our_words(), self._in_a_dbas_words():
+            client = self._connected()
+            migration = self._planned(client)
+            for statement in (*migration.statements, *migration.notes):
+                client.command(statement)
+            return migration
 
     def offsets(self) -> dict[LogPartition, int]:
         """The stored offsets."""
@@ -119,6 +137,19 @@ class ClickHouseSink:
                 if fault_of(exc) is Fault.DATA:
                     raise self._refusal(batch, exc) from exc
                 raise
+
+    def forget(self, sessions: Sequence[SessionKey], letters: Sequence[str]) -> None:
+        """Mutations that are waited for: the parts are written anew without the rows, replaced versions included."""
+        with self._in_our_words():
+            client = self._connected()
+            for some in _slices(sessions):
+                unmarked = f"(erasure IS NULL OR erasure != '{PSEUDONYMISED}')"
+                _delete(client, SESSIONS_STORED, f"({_named(some)}) AND {unmarked}")
+                _delete(client, KEYED_STORED[RECORDING_FILES.suffix], f"({_named(some)})")
+            for some_letters in _slices(letters):
+                listed = ", ".join(map(_literal, some_letters))
+                for table in (LETTERS_STORED, SIGHTINGS):
+                    _delete(client, table, f"dead_letter_id IN ({listed})")
 
     def checkpoint(self) -> None:
         """ClickHouse merges by itself."""
@@ -152,24 +183,38 @@ class ClickHouseSink:
             self._drop()
             raise
 
-    def _lay_out(self, client: Client) -> None:
+    @contextmanager
+    def _in_a_dbas_words(self) -> Iterator[None]:
+        try:
+            yield
+        except ClickHouseError as exc:
+            if getattr(exc, "code", None) == ACCESS_DENIED:
+                raise MisconfiguredError(
+                    f"{self._address}: {self._address.plain(exc)}: let a user with CREATE, ALTER, SELECT and INSERT on "
+                    f"{self._address.database}.* run `callweave warehouse apply`, or hand a DBA what "
+                    "`callweave warehouse apply --dry-run` prints; the user of WAREHOUSE__URL needs SELECT and INSERT"
+                ) from exc
+            raise
+
+    def _planned(self, client: Client) -> Migration:
         existing = _catalogue(client)
         meta: dict[str, str] = {}
         if META.name in existing:
             meta = dict(_rows(client, 'SELECT "key", "value" FROM callweave_meta FINAL'))
-        ddl.check_layout_version(meta.get("layout_version"))
-        statements = upgrade(existing)
-        for statement in statements:
-            client.command(statement)
-        if statements:
-            existing = _catalogue(client)
-        digest = layout_digest(existing, recording_deadline_seconds=self._deadline_seconds)
-        if not statements and meta.get("layout_digest") == digest and view_names() <= set(existing):
-            return
-        for statement in views(existing, recording_deadline_seconds=self._deadline_seconds):
-            client.command(statement)
-        notes = {"layout_version": str(ddl.LAYOUT_VERSION), "layout_digest": digest}
-        _insert(client, META.name, pa.table({"key": list(notes), "value": list(notes.values())}))
+        found = Found(existing, meta)
+        later = catalogue_after(existing)
+        wanted = Wanted(
+            upgrade(existing),
+            views(later, recording_deadline_seconds=self._deadline_seconds, kpi_rules=self._kpi_rules),
+            (),  # they are parts of the tables and views
+            layout_digest(later, recording_deadline_seconds=self._deadline_seconds, kpi_rules=self._kpi_rules),
+        )
+        statements = plan(found, wanted)
+        if not statements:
+            return Migration()
+        notes = [inserted_note(key, value) for key, value in layout_notes(found, wanted).items()]
+        told = record(statements, wanted.digest, now="now64(6, 'UTC')", literal=_literal)
+        return Migration(statements, (*notes, told))
 
     def _write(self, client: Client, batch: Batch) -> Written:
         standing = _standing(client)
@@ -281,17 +326,34 @@ def _replace_sessions(client: Client, sessions: SessionRows, now: datetime) -> f
 def _ranks(client: Client, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
     if not keys:
         return {}
-    # A list of texts for each application: a list of pairs takes ClickHouse four times as long to read.
-    asked = " OR ".join(
-        f"(sdk_app_id = {app} AND session_id IN ({', '.join(_literal(key.session_id) for key in group)}))"
-        for app, group in groupby(keys, lambda key: key.sdk_app_id)
-    )
+    asked = _named(keys)
     rows = _rows(
         client,
         f"SELECT sdk_app_id, session_id, max({RANK}) FROM {SESSIONS_STORED} "  # noqa: S608 - quoted
         f"WHERE {asked} GROUP BY sdk_app_id, session_id",
     )
     return {SessionKey(app, session): rank for app, session, rank in rows}
+
+
+def _slices(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(items), _FORGOTTEN_AT_ONCE):
+        yield items[start : start + _FORGOTTEN_AT_ONCE]
+
+
+def _named(keys: Sequence[SessionKey]) -> str:
+    # A list of texts for each application: a list of pairs takes ClickHouse four times as long to read.
+    return " OR ".join(
+        f"(sdk_app_id = {app} AND session_id IN ({', '.join(_literal(key.session_id) for key in group)}))"
+        for app, group in groupby(keys, lambda key: key.sdk_app_id)
+    )
+
+
+def _delete(client: Client, table: str, condition: str) -> None:
+    # The connection answers when every replica has done it.
+    client.command(
+        f"ALTER TABLE {table} DELETE WHERE {condition}",
+        settings={"mutations_sync": 2, "max_query_size": _QUERY_BYTES_MAX},
+    )
 
 
 def _ranks_of(sessions: SessionRows) -> list[int]:

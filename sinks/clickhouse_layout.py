@@ -5,13 +5,12 @@ changes is in a sorting key. Everything is derived from `schemas.columns`; colum
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from schemas.columns import (
     CHILDREN,
-    COLUMNED_VIEWS,
     DEAD_LETTERS,
     RECONCILE_WINDOWS,
     RECORDINGS,
@@ -23,8 +22,9 @@ from schemas.columns import (
 )
 from sinks import ddl
 from sinks.clickhouse_sql import translated
-from sinks.ddl import META, OFFSETS, Catalogue, literal, quoted
+from sinks.ddl import META, MIGRATIONS, OFFSETS, Catalogue, literal, quoted
 from sinks.keyed import KEYED_TABLES
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.sink import MisconfiguredError
 
 TYPES: Final[Mapping[ColumnType, str]] = {
@@ -33,6 +33,7 @@ TYPES: Final[Mapping[ColumnType, str]] = {
     ColumnType.FRACTION: "Float64",
     ColumnType.BOOLEAN: "Bool",
     ColumnType.INSTANT: "DateTime64(6, 'UTC')",
+    ColumnType.DATE: "Date32",
     # The JSON type is young, and missing from the versions that clouds run; the functions of JSON take a String.
     ColumnType.JSON: "String",
     ColumnType.BYTES: "String",
@@ -107,7 +108,7 @@ class Stored:
 def stored_tables() -> tuple[Stored, ...]:
     """Every storage table."""
     keyed = (_keyed(table) for table in KEYED_TABLES.values())
-    return (_meta(), _commits(), _sessions(), _windows(), *keyed, _letters(), _sightings())
+    return (_meta(), _migrations(), _commits(), _sessions(), _windows(), *keyed, _letters(), _sightings())
 
 
 def upgrade(existing: Catalogue) -> list[str]:
@@ -127,7 +128,15 @@ def upgrade(existing: Catalogue) -> list[str]:
     return statements
 
 
-def views(existing: Catalogue, *, recording_deadline_seconds: int) -> list[str]:
+def catalogue_after(existing: Catalogue) -> Catalogue:
+    """The columns once `upgrade` is done; which, not of what type."""
+    added = {table.name: {**table.columns, **existing.get(table.name, {})} for table in stored_tables()}
+    return {**existing, **added}
+
+
+def views(
+    existing: Catalogue, *, recording_deadline_seconds: int, kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID
+) -> dict[str, str]:
     """The promised tables and views, made anew in an order in which each finds what it reads."""
     selects = {
         SESSIONS.name: _select_whole(SESSIONS, existing),
@@ -139,32 +148,37 @@ def views(existing: Catalogue, *, recording_deadline_seconds: int) -> list[str]:
     }
     tables = {table.name: table for table in (*TABLES, OFFSETS)}
     assert tables.keys() == selects.keys()
-    made = [
-        _create_view(name, _described(tables[name], _columns(tables[name], existing)), select, tables[name].purpose)
+    made = {
+        name: _create_view(
+            name, _described(tables[name], _columns(tables[name], existing)), select, tables[name].purpose
+        )
         for name, select in selects.items()
-    ]
+    }
     # One by one: what r.* is called beside another table with the same columns depends on the version.
     recording = ",\n    ".join(f"r.{quoted(name)} AS {quoted(name)}" for name in _columns(RECORDINGS, existing))
-    described = {view.name: view for view in COLUMNED_VIEWS}
+    described = {view.name: view for view in ddl.DESCRIBED_VIEWS}
     for name in ddl.VIEWS:
         select = translated(
-            ddl.view(name, recording_deadline_seconds=recording_deadline_seconds, recording_columns=recording)
+            ddl.view(
+                name,
+                recording_deadline_seconds=recording_deadline_seconds,
+                recording_columns=recording,
+                dialect="clickhouse",
+                kpi_rules=kpi_rules,
+            )
         )
         columns = _described(described[name], _types(described[name].columns)) if name in described else ""
-        made.append(_create_view(name, columns, select, ddl.purpose(name)))
+        made[name] = _create_view(name, columns, select, ddl.purpose(name))
     return made
 
 
-def view_names() -> set[str]:
-    """What `views` makes."""
-    return {*(table.name for table in TABLES), OFFSETS.name, *ddl.VIEWS}
-
-
-def layout_digest(existing: Catalogue, *, recording_deadline_seconds: int) -> str:
+def layout_digest(
+    existing: Catalogue, *, recording_deadline_seconds: int, kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID
+) -> str:
     """Identifies everything that opening lays down."""
     parts = [
         *(table.create() for table in stored_tables()),
-        *views(existing, recording_deadline_seconds=recording_deadline_seconds),
+        *views(existing, recording_deadline_seconds=recording_deadline_seconds, kpi_rules=kpi_rules).values(),
     ]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
@@ -240,6 +254,10 @@ def _commits() -> Stored:
 def _meta() -> Stored:
     columns = {**_types(META.columns), "noted_at": TYPES[ColumnType.INSTANT]}
     return Stored(META.name, columns, META.key, "noted_at", {"noted_at": "DEFAULT now64(6, 'UTC')"})
+
+
+def _migrations() -> Stored:
+    return Stored(MIGRATIONS.name, _types(MIGRATIONS.columns), MIGRATIONS.key, "applied_at", {})
 
 
 def _places() -> dict[str, tuple[Stored, str]]:

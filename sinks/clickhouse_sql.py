@@ -9,13 +9,21 @@ from datetime import UTC, datetime
 from typing import Final
 
 _EPOCH: Final = "EXTRACT(EPOCH FROM "
+_INSTANT: Final = "TO_TIMESTAMP("
 _SPELLINGS: Final = (
     (r" AT TIME ZONE 'UTC'", ""),
+    # The zone is a column's, which only toString takes; the digits of the zone's clock become an instant's.
+    (r"\(([\w.]+) AT TIME ZONE ([\w.]+)\)", r"toDateTime64(toString(\1, \2), 6, 'UTC')"),
     (r"\bNOW\(\)", "now64(6, 'UTC')"),
     (r"\bAS TIMESTAMP WITH TIME ZONE(?=\s*\))", "AS Nullable(DateTime64(6, 'UTC'))"),
     (r"\bAS TIMESTAMP(?=\s*\))", "AS Nullable(DateTime64(6, 'UTC'))"),
     (r"\bAS DOUBLE PRECISION(?=\s*\))", "AS Nullable(Float64)"),
     (r"\bAS BIGINT(?=\s*\))", "AS Nullable(Int64)"),
+    (r"\bAS INTEGER(?=\s*\))", "AS Nullable(Int32)"),
+    (r"\bAS TEXT(?=\s*\))", "AS Nullable(String)"),
+    (r"\bEXTRACT\(ISODOW FROM ", "toDayOfWeek("),
+    (r"\bEXTRACT\(HOUR FROM ", "toHour("),
+    (r"\bPERCENTILE_CONT\(([\d.]+)\) WITHIN GROUP \(ORDER BY ", r"quantileExactInclusive(\1)("),
     (r"\bAS BOOLEAN(?=\s*\))", "AS Nullable(Bool)"),
     (r"\bAS DATE(?=\s*\))", "AS Nullable(Date32)"),
 )
@@ -26,6 +34,9 @@ def translated(sql: str) -> str:
     while (start := sql.find(_EPOCH)) >= 0:
         stop = _closing(sql, start + len("EXTRACT"))
         sql = sql[:start] + _seconds(sql[start + len(_EPOCH) : stop]) + sql[stop + 1 :]
+    while (start := sql.find(_INSTANT)) >= 0:
+        stop = _closing(sql, start + len(_INSTANT) - 1)
+        sql = f"{sql[:start]}toDateTime64({sql[start + len(_INSTANT) : stop]}, 6, 'UTC'){sql[stop + 1 :]}"
     for common, ours in _SPELLINGS:
         sql = re.sub(common, ours, sql)
     return sql

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from schemas.columns import SESSIONS
 from schemas.events import parse_session_key
+from sinks.discretion import OPEN, Discretion
 from sinks.intake import prepare, take_in
 from sinks.log import Record
 from sinks.rows import SessionKey, SessionRows, VersionsOf
@@ -48,12 +49,14 @@ class Corrected:
     refused: Mapping[SessionKey, str]
 
 
-def correct(sink: Sink, corrections: Sequence[Correction], versions_of: VersionsOf | None) -> Corrected:
+def correct(
+    sink: Sink, corrections: Sequence[Correction], versions_of: VersionsOf | None, discretion: Discretion = OPEN
+) -> Corrected:
     """Write them in one batch. What is older than what stands there, or refused, changes nothing."""
     left = list(corrections)
     refused: dict[SessionKey, str] = {}
     while True:
-        rows, unfit = laid_out(left, versions_of)
+        rows, unfit = laid_out(left, versions_of, discretion)
         refused |= unfit
         try:
             written = sink.write(Batch(rows, (), {}, {}))
@@ -65,11 +68,14 @@ def correct(sink: Sink, corrections: Sequence[Correction], versions_of: Versions
 
 
 def laid_out(
-    corrections: Sequence[Correction], versions_of: VersionsOf | None
+    corrections: Sequence[Correction], versions_of: VersionsOf | None, discretion: Discretion = OPEN
 ) -> tuple[SessionRows, dict[SessionKey, str]]:
     """The rows that the loader would lay down for these records, and the sessions that have none, with the reason."""
     records = [Record(_NOWHERE, at, item.key, item.value) for at, item in enumerate(corrections)]
-    intake, rows = prepare(take_in(records, letters_topic="dead letters are none of these", versions_of=versions_of))
+    taken = take_in(
+        records, letters_topic="dead letters are none of these", versions_of=versions_of, discretion=discretion
+    )
+    intake, rows = prepare(taken)
     unfit = {corrections[at].session_key: unusable.detail for at, unusable in intake.unusable.items()}
     digests = {item.session_key: item.digest for item in corrections if item.digest is not None}
     return (_with_digests(rows, digests) if digests else rows), unfit

@@ -5,13 +5,16 @@ it is.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from string import Template
 from typing import Final
 
 from schemas.columns import COLUMNED_VIEWS, DEAD_LETTERS, TABLES, Column, ColumnType, Table
+from sinks.extra_members import extra_members
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
+from sinks.kpi.views import KPI_VIEWS, kpi_select
 from sinks.sink import MisconfiguredError
 
 LAYOUT_VERSION: Final = 1
@@ -37,16 +40,33 @@ META: Final = Table(
         Column("value", ColumnType.TEXT, False, "What it is"),
     ),
 )
-ALL_TABLES: Final = (META, OFFSETS, *TABLES)
+MIGRATIONS: Final = Table(
+    "callweave_migrations",
+    "What was done to this warehouse's tables and views, and by which callweave",
+    ("migration_id",),
+    (
+        Column("migration_id", ColumnType.TEXT, False, "When it was planned, and a digest of what it leads to"),
+        Column("applied_at", ColumnType.INSTANT, False, "When it was done"),
+        Column("program_version", ColumnType.TEXT, False, "The callweave that did it, or wrote it for a DBA"),
+        Column("statement_count", ColumnType.INTEGER, False, "How many statements it took"),
+        Column("statements", ColumnType.TEXT, False, "The statements, as they were run"),
+    ),
+)
+ALL_TABLES: Final = (META, OFFSETS, MIGRATIONS, *TABLES)
+DESCRIBED_VIEWS: Final = (*COLUMNED_VIEWS, *KPI_VIEWS)
+"""Views whose columns are promised like a table's."""
+_KPI: Final = {table.name: table for table in KPI_VIEWS}
 VIEWS: Final = (
     "session_recordings",
     "missing_recordings",
-    "kpi_daily",
     "completeness",
     "session_hold",
     "agent_occupancy",
     "leg_names",
+    "unknown_fields",
+    *_KPI,
 )
+"""In an order in which each finds what it reads."""
 
 LETTERS_KNOWN: Final = """
 UPDATE dead_letters AS d
@@ -81,6 +101,7 @@ DUCKDB: Final = Dialect(
         ColumnType.FRACTION: "DOUBLE",
         ColumnType.BOOLEAN: "BOOLEAN",
         ColumnType.INSTANT: "TIMESTAMP WITH TIME ZONE",
+        ColumnType.DATE: "DATE",
         ColumnType.JSON: "JSON",
         ColumnType.BYTES: "BLOB",
     },
@@ -95,6 +116,7 @@ POSTGRES: Final = Dialect(
         ColumnType.FRACTION: "double precision",
         ColumnType.BOOLEAN: "boolean",
         ColumnType.INSTANT: "timestamp with time zone",
+        ColumnType.DATE: "date",
         ColumnType.JSON: "jsonb",
         ColumnType.BYTES: "bytea",
     },
@@ -140,34 +162,54 @@ def letters_new() -> str:
     )
 
 
-def comments(*, on_columns_of_views: bool = True) -> list[str]:
+def comments(on_columns_of: Iterable[Table] = DESCRIBED_VIEWS) -> list[str]:
     """COMMENT ON every column and view, so that a BI tool shows what the data dictionary says."""
     columns = [
         f"COMMENT ON COLUMN {quoted(table.name)}.{quoted(column.name)} IS {literal(column.description)}"
-        for table in (*ALL_TABLES, *(COLUMNED_VIEWS if on_columns_of_views else ()))
+        for table in (*ALL_TABLES, *on_columns_of)
         for column in table.columns
     ]
     return columns + [f"COMMENT ON VIEW {quoted(view)} IS {literal(purpose(view))}" for view in VIEWS]
 
 
-def view(name: str, *, recording_deadline_seconds: int, recording_columns: str = "r.*") -> str:
-    """The SELECT of a view, the deadline written into it, and every column of a recording under its own name."""
+def view(
+    name: str,
+    *,
+    recording_deadline_seconds: int,
+    recording_columns: str = "r.*",
+    dialect: str = "duckdb",
+    kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
+) -> str:
+    """The SELECT of a view: the deadline, every column of a recording under its own name, how JSON is taken apart."""
+    if name in _KPI:
+        return kpi_select(name, kpi_rules, dialect)
     return (
         Template(_view_text(name))
         .substitute(
             recording_deadline_seconds=int(recording_deadline_seconds),
             recording_columns=recording_columns,
+            extra_members=extra_members(dialect),
         )
         .strip()
     )
 
 
-def layout_digest(dialect: Dialect, *, recording_deadline_seconds: int) -> str:
+def layout_digest(
+    dialect: Dialect, *, recording_deadline_seconds: int, kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID
+) -> str:
     """Identifies everything that opening lays down: where it stands in the warehouse already, nothing is to be done."""
     parts = [
         *(create_table(dialect, table) for table in ALL_TABLES),
         *comments(),
-        *(view(name, recording_deadline_seconds=recording_deadline_seconds) for name in VIEWS),
+        *(
+            view(
+                name,
+                recording_deadline_seconds=recording_deadline_seconds,
+                dialect=dialect.name,
+                kpi_rules=kpi_rules,
+            )
+            for name in VIEWS
+        ),
     ]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
@@ -220,4 +262,6 @@ def _view_text(name: str) -> str:
 
 def purpose(name: str) -> str:
     """What a view is for: the first line of its file."""
+    if name in _KPI:
+        return _KPI[name].purpose
     return _view_text(name).splitlines()[0].removeprefix("--").strip()

@@ -4,8 +4,10 @@ The rule: checkpoints are rare, and made when nothing arrives.
 """
 
 import contextlib
-from collections.abc import Callable
-from contextlib import closing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Final
@@ -13,9 +15,11 @@ from typing import ClassVar, Final
 import duckdb
 import structlog
 
+from sinks.ddl import literal
 from sinks.duckdb_query import connect, run_query
-from sinks.duckdb_tables import DuckDbTables
-from sinks.sink import Fault, QueryLimits, QueryResult, SinkUnavailableError, utc_now
+from sinks.duckdb_tables import DuckDbTables, duckdb_migration
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
+from sinks.sink import Fault, Migration, QueryLimits, QueryResult, SinkUnavailableError, utc_now
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +47,33 @@ def fault_of(exc: duckdb.Error) -> Fault:
     return Fault.DATA if isinstance(exc, _DATA) else Fault.BROKEN
 
 
+class _Gate:
+    """Many at a time, or one alone."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._count = 0
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Beside others, and not beside somebody who wants to be alone."""
+        with self._condition:
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._count -= 1
+                self._condition.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Once the others are gone; new ones wait."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._count == 0)
+            yield
+
+
 class DuckDbSink(DuckDbTables):
     """A DuckDB file (None: in memory)."""
 
@@ -53,10 +84,24 @@ class DuckDbSink(DuckDbTables):
         path: Path | None,
         *,
         recording_deadline_seconds: int,
+        may_migrate: bool = True,
+        kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        super().__init__(recording_deadline_seconds=recording_deadline_seconds, clock=clock)
+        super().__init__(
+            recording_deadline_seconds=recording_deadline_seconds,
+            may_migrate=may_migrate,
+            kpi_rules=kpi_rules,
+            clock=clock,
+        )
         self._path = path
+        self._gate = _Gate()
+
+    def pending(self) -> Migration:
+        """What opening would do to tables and views; a file that is not there is not made."""
+        if self._path is not None and not self._path.exists():
+            return duckdb_migration(None, recording_deadline_seconds=self._deadline_seconds, kpi_rules=self._kpi_rules)
+        return super().pending()
 
     def checkpoint(self) -> None:
         """Fold the write-ahead log into the file; skipped while a query holds an older state."""
@@ -75,11 +120,33 @@ class DuckDbSink(DuckDbTables):
 
     def query(self, sql: str, limits: QueryLimits = QueryLimits()) -> QueryResult:  # noqa: B008 - a frozen value
         """Run exactly one SELECT, from any thread, on a connection of its own."""
-        database = self._database
-        if database is None:
-            raise SinkUnavailableError("the warehouse is not open yet")
-        with closing(database.cursor()) as cursor:
-            return run_query(cursor, sql, limits)
+        with self._gate.shared():
+            database = self._database
+            if database is None:
+                raise SinkUnavailableError("the warehouse is not open yet")
+            with closing(database.cursor()) as cursor:
+                return run_query(cursor, sql, limits)
+
+    def _scrub_disk(self) -> None:
+        """Write the file anew: deleted rows stay in their blocks, and free blocks keep what they held.
+
+        While no query runs: a database that is still open under the file's name would be opened again, not the new one.
+        """
+        if self._path is None:
+            return
+        scrubbed = self._path.with_name(f"{self._path.name}.scrubbed")
+        with self._gate.alone():
+            self.checkpoint()
+            self._drop()
+            scrubbed.unlink(missing_ok=True)
+            with closing(duckdb.connect()) as copying:
+                copying.execute(f"ATTACH {literal(str(self._path))} AS old (READ_ONLY)")
+                copying.execute(f"ATTACH {literal(str(scrubbed))} AS new (STORAGE_VERSION '{STORAGE_VERSION}')")
+                copying.execute("COPY FROM DATABASE old TO new")
+            with scrubbed.open("rb+") as file:
+                os.fsync(file.fileno())
+            scrubbed.replace(self._path)
+            self._connected()
 
     def close(self) -> None:
         """Checkpoint and let go of the file."""

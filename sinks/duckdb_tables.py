@@ -6,7 +6,7 @@ transaction. Delete and insert with Arrow staging are what was measured to be fa
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import ClassVar, Final
@@ -14,20 +14,33 @@ from typing import ClassVar, Final
 import duckdb
 import pyarrow as pa
 
-from schemas.columns import DEAD_LETTERS, RECONCILE_WINDOWS, SESSION_TABLES, SESSIONS
+from schemas.columns import CHILDREN, COLUMNED_VIEWS, DEAD_LETTERS, RECONCILE_WINDOWS, SESSION_TABLES, SESSIONS, Table
 from sinks import ddl
 from sinks.ddl import META, OFFSETS, names, quoted
 from sinks.keyed import KEYED_TABLES, added, replaced
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.letters import letter_table
+from sinks.migrations import (
+    Ask,
+    Found,
+    Wanted,
+    layout_notes,
+    plan,
+    record,
+    refuse_to_begin,
+    replaced_notes,
+)
 from sinks.refused import refused
 from sinks.rows import STAMPED, SessionKey, SessionRows
 from sinks.sink import (
     NOTHING_NEW,
+    PSEUDONYMISED,
     Batch,
     Fault,
     FencedError,
     LettersRejectedError,
     LogPartition,
+    Migration,
     RowsRejectedError,
     SinkUnavailableError,
     Written,
@@ -48,6 +61,17 @@ _OFFSETS_GONE: Final = """
 DELETE FROM callweave_offsets AS o
 USING batch_offsets AS b WHERE b.topic = o.topic AND b."partition" = o."partition"
 """
+_GONE: Final = "(sdk_app_id, session_id) IN (SELECT (sdk_app_id, session_id) FROM gone)"
+_FORGET: Final = (
+    f"DELETE FROM sessions WHERE {_GONE} AND erasure IS DISTINCT FROM '{PSEUDONYMISED}'",  # noqa: S608
+    *(
+        f"DELETE FROM {child.name} WHERE {_GONE} "  # noqa: S608 - names of our own
+        "AND (sdk_app_id, session_id) NOT IN (SELECT (sdk_app_id, session_id) FROM sessions)"
+        for child in CHILDREN
+    ),
+    f"DELETE FROM recording_files WHERE {_GONE}",  # noqa: S608 - names of our own
+    "DELETE FROM dead_letters WHERE dead_letter_id IN (SELECT dead_letter_id FROM gone_letters)",
+)
 
 
 class DuckDbTables(ABC):
@@ -55,19 +79,46 @@ class DuckDbTables(ABC):
 
     name: ClassVar[str]
     """As messages call it."""
-    comments_on_columns_of_views: ClassVar[bool] = True
+    # Each comment writes its view anew, long as it is; what the numbers mean stands in kpi_definitions too.
+    comments_on_columns_of: ClassVar[tuple[Table, ...]] = COLUMNED_VIEWS
 
-    def __init__(self, *, recording_deadline_seconds: int, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        *,
+        recording_deadline_seconds: int,
+        may_migrate: bool = True,
+        kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._deadline_seconds = recording_deadline_seconds
+        self._kpi_rules = kpi_rules
+        self._may_migrate = may_migrate
         self._clock = clock
         self._database: duckdb.DuckDBPyConnection | None = None
         self._writer: duckdb.DuckDBPyConnection | None = None
 
     def open(self) -> None:
-        """Open or create the warehouse; create or upgrade what is in it."""
+        """Open or create the warehouse; create or upgrade what is in it, or refuse to."""
+        if self._may_migrate:
+            self.migrate()
+        else:
+            refuse_to_begin(self.pending(), f"the {self.name} warehouse")
+            self._connected()
+
+    def pending(self) -> Migration:
+        """What opening would do to tables and views."""
+        writer = self._connected()
+        with self._in_our_words():
+            return self._planned(writer)
+
+    def migrate(self) -> Migration:
+        """Do that, and record it, in one transaction."""
         writer = self._connected()
         with self._in_our_words(), _transaction(writer):
-            self._lay_out(writer)
+            migration = self._planned(writer)
+            for statement in (*migration.statements, *migration.notes):
+                writer.execute(statement)
+        return migration
 
     def offsets(self) -> dict[LogPartition, int]:
         """The stored offsets."""
@@ -82,6 +133,26 @@ class DuckDbTables(ABC):
             if self._fault_of(exc) is Fault.DATA:
                 raise self._refusal(batch, exc) from exc
             raise self._translated(exc) from exc
+
+    def forget(self, sessions: Sequence[SessionKey], letters: Sequence[str]) -> None:
+        """Delete in one transaction; then make the disk forget too, as far as the heirs can."""
+        writer = self._connected()
+        with self._in_our_words():
+            writer.register("gone", _gone_table(sessions))
+            writer.register("gone_letters", pa.table({"dead_letter_id": pa.array(letters, pa.string())}))
+            try:
+                with _transaction(writer):
+                    for statement in _FORGET:
+                        writer.execute(statement)
+            finally:
+                for name in ("gone", "gone_letters"):
+                    with contextlib.suppress(duckdb.Error):
+                        writer.unregister(name)
+        self._scrub_disk()
+
+    def _scrub_disk(self) -> None:
+        """Let nothing of what was deleted lie on the disk for longer than it must."""
+        self.checkpoint()
 
     @abstractmethod
     def checkpoint(self) -> None:
@@ -136,24 +207,13 @@ class DuckDbTables(ABC):
             return SinkUnavailableError(f"{self.name}: {self._said(exc)}")
         return exc
 
-    def _lay_out(self, writer: duckdb.DuckDBPyConnection) -> None:
-        existing = _catalogue(writer)
-        meta = dict(writer.execute("SELECT key, value FROM callweave_meta").fetchall()) if META.name in existing else {}
-        ddl.check_layout_version(meta.get("layout_version"))
-        digest = ddl.layout_digest(ddl.DUCKDB, recording_deadline_seconds=self._deadline_seconds)
-        statements = ddl.upgrade(ddl.DUCKDB, existing)
-        if not statements and meta.get("layout_digest") == digest and set(ddl.VIEWS) <= set(existing):
-            return
-        for statement in statements:
-            writer.execute(statement)
-        for name in ddl.VIEWS:
-            select = ddl.view(name, recording_deadline_seconds=self._deadline_seconds)
-            writer.execute(f"CREATE OR REPLACE VIEW {quoted(name)} AS {select}")
-        for comment in ddl.comments(on_columns_of_views=self.comments_on_columns_of_views):
-            writer.execute(comment)
-        for key, value in (("layout_version", str(ddl.LAYOUT_VERSION)), ("layout_digest", digest)):
-            writer.execute("DELETE FROM callweave_meta WHERE key = ?", [key])
-            writer.execute("INSERT INTO callweave_meta VALUES (?, ?)", [key, value])
+    def _planned(self, writer: duckdb.DuckDBPyConnection) -> Migration:
+        return duckdb_migration(
+            lambda sql: writer.execute(sql).fetchall(),
+            recording_deadline_seconds=self._deadline_seconds,
+            kpi_rules=self._kpi_rules,
+            comments_on_columns_of=self.comments_on_columns_of,
+        )
 
     def _write(self, batch: Batch) -> Written:
         writer = self._connected()
@@ -205,6 +265,41 @@ class DuckDbTables(ABC):
                 return self._said(exc)
             raise self._translated(exc) from exc
         return None
+
+
+def _gone_table(sessions: Sequence[SessionKey]) -> pa.Table:
+    return pa.table(
+        {
+            "sdk_app_id": pa.array([key.sdk_app_id for key in sessions], pa.int64()),
+            "session_id": pa.array([key.session_id for key in sessions], pa.string()),
+        }
+    )
+
+
+def duckdb_migration(
+    ask: Ask | None,
+    *,
+    recording_deadline_seconds: int,
+    kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
+    comments_on_columns_of: tuple[Table, ...] = COLUMNED_VIEWS,
+) -> Migration:
+    """What brings tables of DuckDB's to this program's layout; without somebody to ask, those of a new warehouse."""
+    found = _found(ask) if ask is not None else Found({}, {})
+    selects = {
+        name: ddl.view(name, recording_deadline_seconds=recording_deadline_seconds, kpi_rules=kpi_rules)
+        for name in ddl.VIEWS
+    }
+    wanted = Wanted(
+        ddl.upgrade(ddl.DUCKDB, found.catalogue),
+        {name: f"CREATE OR REPLACE VIEW {quoted(name)} AS {select}" for name, select in selects.items()},
+        ddl.comments(comments_on_columns_of),
+        ddl.layout_digest(ddl.DUCKDB, recording_deadline_seconds=recording_deadline_seconds, kpi_rules=kpi_rules),
+    )
+    statements = plan(found, wanted)
+    if not statements:
+        return Migration()
+    notes = [*replaced_notes(layout_notes(found, wanted)), record(statements, wanted.digest, now="now()")]
+    return Migration(statements, tuple(notes), ("BEGIN TRANSACTION",), ("COMMIT",))
 
 
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -305,11 +400,14 @@ def _stored_offsets(writer: duckdb.DuckDBPyConnection) -> dict[LogPartition, int
     return {LogPartition(topic, partition): next_offset for topic, partition, next_offset in rows}
 
 
-def _catalogue(writer: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for table, column, kind in writer.execute(
+def _found(ask: Ask) -> Found:
+    catalogue: dict[str, dict[str, str]] = {}
+    for table, column, kind in ask(
         "SELECT table_name, column_name, data_type FROM information_schema.columns "
         "WHERE table_schema = 'main' AND table_catalog = current_database()"
-    ).fetchall():
-        found.setdefault(table, {})[column] = kind
-    return found
+    ):
+        catalogue.setdefault(table, {})[column] = kind
+    meta: dict[str, str] = {}
+    if META.name in catalogue:
+        meta = {key: str(value) for key, value in ask("SELECT key, value FROM callweave_meta")}
+    return Found(catalogue, meta)

@@ -4,7 +4,9 @@ The rule: as in every warehouse that DuckDB writes (`sinks.duckdb_tables`), and 
 rows, because none of its times is certain to stay as it is.
 """
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import datetime
 from typing import Any, ClassVar, Final
 from uuid import uuid4
@@ -13,10 +15,22 @@ import duckdb
 import structlog
 
 from sinks.ddl import META, OFFSETS
-from sinks.duckdb_tables import DuckDbTables
+from sinks.duckdb_tables import DuckDbTables, duckdb_migration
 from sinks.ducklake_address import LAKE, LakeAddress, fault_of
 from sinks.ducklake_query import DuckLakeReader
-from sinks.sink import Batch, Compaction, Fault, QueryLimits, QueryResult, SinkUnavailableError, Written, utc_now
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
+from sinks.migrations import inserted_note
+from sinks.sink import (
+    Batch,
+    Compaction,
+    Fault,
+    Migration,
+    QueryLimits,
+    QueryResult,
+    SinkUnavailableError,
+    Written,
+    utc_now,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +45,21 @@ _REWRITE: Final = f"CALL ducklake_rewrite_data_files('{LAKE}', delete_threshold 
 _MERGE: Final = f"CALL ducklake_merge_adjacent_files('{LAKE}', max_compacted_files => {_FILES_AT_ONCE})"
 _EXPIRE: Final = f"CALL ducklake_expire_snapshots('{LAKE}', older_than => now() - INTERVAL '{SNAPSHOTS_KEPT}')"
 _CLEAN: Final = f"CALL ducklake_cleanup_old_files('{LAKE}', older_than => now() - INTERVAL '{SNAPSHOTS_KEPT}')"
+_SCRUB: Final = (
+    f"CALL ducklake_flush_inlined_data('{LAKE}')",
+    f"CALL ducklake_rewrite_data_files('{LAKE}', delete_threshold => 0)",
+    f"CALL ducklake_merge_adjacent_files('{LAKE}')",
+    f"CALL ducklake_expire_snapshots('{LAKE}', older_than => now())",
+    f"CALL ducklake_cleanup_old_files('{LAKE}', cleanup_all => true)",
+)
+"""After erasing, nobody travels back: the files and snapshots that held the rows go at once."""
+_UNLEARN: Final = (
+    f"UPDATE __ducklake_metadata_{LAKE}.ducklake_table_column_stats SET min_value = NULL, max_value = NULL"  # noqa: S608
+)
 _WRITER_KEY: Final = "writer"
+_CATALOGUE_SECONDS: Final = 30.0
+_MIGRATION_CONFLICTS_MAX: Final = 3
+"""A lake has no lock: of two that lay it out at once, one commits, and the other looks again."""
 _SMALL_TABLES: Final = (META, OFFSETS)
 
 
@@ -39,16 +67,23 @@ class DuckLakeSink(DuckDbTables):
     """A lake."""
 
     name: ClassVar = "DuckLake"
-    comments_on_columns_of_views: ClassVar = False
+    comments_on_columns_of: ClassVar = ()
 
     def __init__(
         self,
         address: LakeAddress,
         *,
         recording_deadline_seconds: int,
+        may_migrate: bool = True,
+        kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        super().__init__(recording_deadline_seconds=recording_deadline_seconds, clock=clock)
+        super().__init__(
+            recording_deadline_seconds=recording_deadline_seconds,
+            may_migrate=may_migrate,
+            kpi_rules=kpi_rules,
+            clock=clock,
+        )
         self._address = address
         self._reader: DuckLakeReader | None = None
         self._commits_since_tidying = 0
@@ -59,6 +94,26 @@ class DuckLakeSink(DuckDbTables):
         with self._in_our_words():
             self._prepare(self._connected())
         self._reader = self._reader or DuckLakeReader(self._address)
+
+    def pending(self) -> Migration:
+        """What opening would do to tables and views; a lake that is not there is not made."""
+        if not self._address.is_made():
+            return duckdb_migration(
+                None,
+                recording_deadline_seconds=self._deadline_seconds,
+                kpi_rules=self._kpi_rules,
+                comments_on_columns_of=self.comments_on_columns_of,
+            )
+        return super().pending()
+
+    def migrate(self) -> Migration:
+        """Do that, and record it, in one transaction; where another one was faster, see what is left to do."""
+        for _ in range(_MIGRATION_CONFLICTS_MAX):
+            try:
+                return super().migrate()
+            except SinkUnavailableError as exc:
+                log.info("migration_repeated", reason=str(exc))
+        return super().migrate()
 
     def write(self, batch: Batch) -> Written:
         """Land the batch in one transaction."""
@@ -81,6 +136,20 @@ class DuckLakeSink(DuckDbTables):
                 merged, made = merged + old_count, made + new_count
         self._tidied(_EXPIRE)
         return Compaction(merged, made, len(self._tidied(_CLEAN)))
+
+    def _scrub_disk(self) -> None:
+        for statement in _SCRUB:
+            self._tidied(statement)
+        # What DuckLake says of a whole table is never narrowed: it keeps the extremes of what is long gone.
+        with self._in_our_words():
+            self._connected().execute(_UNLEARN)
+        if self._address.kind == "sqlite":
+            # Deleted rows, and the smallest and largest values of deleted files, stay in the catalogue's free pages.
+            with closing(sqlite3.connect(self._address.catalogue, timeout=_CATALOGUE_SECONDS)) as catalogue:
+                try:
+                    catalogue.execute("VACUUM")
+                except sqlite3.OperationalError as exc:
+                    raise SinkUnavailableError(f"{self.name}: the catalogue is busy ({exc})") from exc
 
     def _tidied(self, statement: str) -> list[Any]:
         with self._in_our_words():
@@ -118,7 +187,7 @@ class DuckLakeSink(DuckDbTables):
     def _claim(self, writer: duckdb.DuckDBPyConnection) -> None:
         # Two that only insert do not conflict in DuckLake, and before the first commit there are no offsets to delete.
         writer.execute(f"DELETE FROM {META.name} WHERE key = '{_WRITER_KEY}'")  # noqa: S608 - names of our own
-        writer.execute(f"INSERT INTO {META.name} VALUES ('{_WRITER_KEY}', ?)", [uuid4().hex])  # noqa: S608
+        writer.execute(inserted_note(_WRITER_KEY, uuid4().hex))
 
     def _cursor(self, database: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
         cursor = database.cursor()

@@ -26,6 +26,7 @@ _FORMS: Final = (
     "write ducklake:sqlite:///catalogue.sqlite?data_path=files or "
     "ducklake:postgresql://user:password@host/database?data_path=s3://bucket/prefix"
 )
+_NO_LAKE: Final = "creating a new DuckLake is explicitly disabled"
 _SQLITE_BUSY_MILLISECONDS: Final = 10_000
 _PASSWORD: Final = re.compile(r"password\s*=\s*('(?:[^'\\]|\\.)*'|\S+)")
 
@@ -39,6 +40,10 @@ def fault_of(exc: duckdb.Error) -> Fault:
     if isinstance(exc, _DATA):
         return Fault.DATA
     return Fault.BROKEN if isinstance(exc, _BROKEN) else Fault.TRANSIENT
+
+
+class NoLakeError(SinkUnavailableError):
+    """The catalogue is there, or may be, and holds no lake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +87,19 @@ class LakeAddress:
         """Whether the files lie in object storage."""
         return "://" in self.data_path
 
+    def is_made(self) -> bool:
+        """Whether there is a lake; a catalogue that cannot be reached raises SinkUnavailableError."""
+        try:
+            self.attached(read_only=True).close()
+        except NoLakeError:
+            return False
+        return True
+
     def attached(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         """A new database with the lake attached under the name `LAKE`."""
         if self.kind == "sqlite":
             if read_only and not Path(self.catalogue).exists():
-                raise SinkUnavailableError(f"there is no warehouse at {self} yet: the loader creates it when it runs")
+                raise NoLakeError(f"there is no warehouse at {self} yet: the loader creates it when it runs")
             Path(self.catalogue).parent.mkdir(parents=True, exist_ok=True)
         database = duckdb.connect(config=CONFIG)
         try:
@@ -98,6 +111,8 @@ class LakeAddress:
             database.execute(self._attach(read_only=read_only))
         except duckdb.Error as exc:
             database.close()
+            if _NO_LAKE in str(exc):
+                raise NoLakeError(f"there is no warehouse at {self} yet: the loader creates it when it runs") from None
             if isinstance(exc, duckdb.InvalidInputException | duckdb.BinderException) or "DATA_PATH" in str(exc):
                 raise MisconfiguredError(f"{self} cannot be attached: {self.plain(exc)}") from None
             raise SinkUnavailableError(f"{self} cannot be reached: {self.plain(exc)}") from None

@@ -4,16 +4,19 @@ The rule: an unusable document is taken out by itself, and the next best one of 
 does not matter how the log was cut into batches.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
+from schemas.archive import RecordingFile
 from schemas.dead_letter import DeadLetter, NotALetterError, Reason, ReplayOutcome, Stage, decode_letter
 from schemas.keyed import KeyedRecord
 from schemas.reconcile import HourRecord
 from schemas.records import NotARecordError, decode_keyed, read_keyed
+from schemas.suppression import Erasure
 from schemas.topics import MESSAGE_BYTES_MAX
+from sinks.discretion import OPEN, Discretion, erasure_of, is_hollow
 from sinks.halt import HaltError
 from sinks.letters import LetterRow, sighting, tally
 from sinks.log import Record
@@ -53,6 +56,11 @@ class Intake:
     sightings: Mapping[int, LetterRow]
     windows: Sequence[HourRecord] = ()
     keyed: Mapping[str, Sequence[KeyedRecord]] = field(default_factory=dict)
+    erased: frozenset[SessionKey] = frozenset()
+    """Sessions of which nothing, or nothing of a person, may stand in the warehouse any more."""
+    hollow: frozenset[SessionKey] = frozenset()
+    """Those of them that are pseudonymised, and of which the log holds nothing else any more."""
+    erased_letters: frozenset[str] = frozenset()
     retried: frozenset[int] = frozenset()
     """Positions of letters that ask for another try at their document (`DeadLetter.asks_the_loader`)."""
 
@@ -75,6 +83,20 @@ class Intake:
     def verdicts(self) -> list[bool]:
         """Of documents, and hours that are none, in order: whether they are unusable. New tries say nothing new."""
         return [position in self.unusable for position in sorted({*self.documents, *self.unusable} - self.retried)]
+
+    def without_erased(self, also: Iterable[SessionKey]) -> "Intake":
+        """The intake without documents of sessions that are removed; `also` are known to be erased otherwise."""
+        marked = {document.key: erasure_of(document) for document in self.documents.values() if erasure_of(document)}
+        removed = {key for key, erasure in marked.items() if erasure is Erasure.REMOVED}
+        kept = {
+            position: document
+            for position, document in self.documents.items()
+            # Of a session with the mark, a document without it is older, and says what must not be said.
+            if document.key not in removed and (document.key not in marked or erasure_of(document) is not None)
+        }
+        best = {document.key: document for document in kept.values() if document.key in marked}
+        hollow = frozenset(key for key, document in best.items() if is_hollow(document))
+        return replace(self, documents=kept, erased=frozenset({*marked, *also}), hollow=hollow)
 
     def letters_due(self) -> list[int]:
         """The positions that a letter must be written about. There is no letter about a letter."""
@@ -101,40 +123,92 @@ def take_in(
     windows_topic: str | None = None,
     keyed_topics: Mapping[str, str] = NO_KEYED_TOPICS,
     versions_of: VersionsOf | None = None,
+    discretion: Discretion = OPEN,
 ) -> Intake:
     """Read a haul; `keyed_topics` are those of `sinks.keyed`, each with its table; `versions_of` tells the history.
 
     A record of the dead-letter topic that is no letter halts: no letter can be written about it.
     """
-    documents: dict[int, Document] = {}
-    unusable: dict[int, Unusable] = {}
-    sightings: dict[int, LetterRow] = {}
-    keyed: dict[str, list[KeyedRecord]] = {}
-    windows: list[HourRecord] = []
-    retried: set[int] = set()
+    reading = _Reading(letters_topic, windows_topic, keyed_topics, versions_of, discretion)
     for position, record in enumerate(records):
+        reading.take(position, record)
+    return reading.intake(records)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A haul on its way into an intake."""
+
+    letters_topic: str
+    windows_topic: str | None
+    keyed_topics: Mapping[str, str]
+    versions_of: VersionsOf | None
+    discretion: Discretion
+    documents: dict[int, Document] = field(default_factory=dict)
+    unusable: dict[int, Unusable] = field(default_factory=dict)
+    sightings: dict[int, LetterRow] = field(default_factory=dict)
+    keyed: dict[str, list[KeyedRecord]] = field(default_factory=dict)
+    windows: list[HourRecord] = field(default_factory=list)
+    retried: set[int] = field(default_factory=set)
+    erased: set[SessionKey] = field(default_factory=set)
+    erased_letters: set[str] = field(default_factory=set)
+
+    def take(self, position: int, record: Record) -> None:
+        """Read one record."""
+        is_letter = record.partition.topic == self.letters_topic
         if record.value is None:
-            continue  # a tombstone: the state was retired, the warehouse keeps its rows
-        if record.partition.topic == letters_topic:
-            sightings[position] = _letter(record, record.value)
-            if not sightings[position].letter.asks_the_loader:
-                continue
-            retried.add(position)
+            # Of a session: its state was retired, the warehouse keeps its rows. Of a letter: it was erased.
+            if is_letter and record.key is not None:
+                self.erased_letters.add(record.key.decode("utf-8", "replace"))
+            return
+        letter = self._sighted(position, record, record.value) if is_letter else None
+        if is_letter and letter is None:
+            return
         try:
-            letter = sightings[position].letter if position in retried else None
-            table = keyed_topics.get(record.partition.topic if letter is None else letter.topic or "")
-            if table is not None:
-                row = _keyed_record(table, record.key, record.value, letter)
-                keyed.setdefault(table, []).append(row)
-            elif letter is not None:
-                documents[position] = document_of(letter, versions_of)
-            elif record.partition.topic == windows_topic:
-                windows.append(read_window(record.key, record.value))
-            else:
-                documents[position] = read_document(record.key, record.value, versions_of)
+            self._take(position, record.partition.topic, record.key, record.value, letter)
         except (NotADocumentError, NotAWindowError, NotARecordError) as exc:
-            unusable[position] = Unusable(Reason.SCHEMA_VIOLATION, str(exc))
-    return Intake(records, documents, unusable, sightings, latest(windows), keyed, frozenset(retried))
+            self.unusable[position] = Unusable(Reason.SCHEMA_VIOLATION, str(exc))
+
+    def intake(self, records: Sequence[Record]) -> Intake:
+        """Everything that was read."""
+        return Intake(
+            records,
+            {position: self.discretion.document(document) for position, document in self.documents.items()},
+            self.unusable,
+            self.sightings,
+            latest(self.windows),
+            self.keyed,
+            erased_letters=frozenset(self.erased_letters),
+            retried=frozenset(self.retried),
+        ).without_erased(self.erased)
+
+    def _sighted(self, position: int, record: Record, value: bytes) -> DeadLetter | None:
+        """Note a letter; give it where it asks for another try at its document."""
+        seen = _letter(record, value)
+        kept = self.discretion.letter(seen.letter)
+        if kept is None:
+            self.erased_letters.add(seen.letter.dead_letter_id)
+            return None
+        self.sightings[position] = seen if kept is seen.letter else replace(seen, letter=kept)
+        if not seen.letter.asks_the_loader:
+            return None
+        self.retried.add(position)
+        return seen.letter
+
+    def _take(self, position: int, topic: str, key: bytes | None, value: bytes, letter: DeadLetter | None) -> None:
+        table = self.keyed_topics.get(topic if letter is None else letter.topic or "")
+        if table is not None:
+            row = _keyed_record(table, key, value, letter)
+            if isinstance(row, RecordingFile) and row.status == "erased":
+                self.erased.add(SessionKey(row.sdk_app_id, row.session_id))
+            else:
+                self.keyed.setdefault(table, []).append(row)
+        elif letter is not None:
+            self.documents[position] = document_of(letter, self.versions_of)
+        elif topic == self.windows_topic:
+            self.windows.append(read_window(key, value))
+        else:
+            self.documents[position] = read_document(key, value, self.versions_of)
 
 
 def _keyed_record(table: str, key: bytes | None, value: bytes, letter: DeadLetter | None) -> KeyedRecord:

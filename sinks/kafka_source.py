@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.topics import MESSAGE_BYTES_MAX
+from schemas.tracing import context_in
 from sinks.log import Haul, LogUnavailableError, Record
 from sinks.sink import LogPartition
 
@@ -59,7 +60,7 @@ class _Reading:
 class KafkaSource:
     """The given topics, whole."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (the collaborators, by name)
         self,
         kafka: Mapping[str, Any],
         topics: tuple[str, ...],
@@ -68,11 +69,13 @@ class KafkaSource:
         count_reset: Callable[[], None],
         topic_ids: TopicIds | None = None,
         may_lack: frozenset[str] = frozenset(),
+        reads_traces: bool = False,
     ) -> None:
         """`may_lack`: topics that are read once they exist."""
         self._kafka = kafka
         self._topics = topics
         self._may_lack = may_lack
+        self._reads_traces = reads_traces
         self._limits = limits
         self._count_reset = count_reset
         self._topic_ids = topic_ids
@@ -190,7 +193,14 @@ class KafkaSource:
         except KafkaError as exc:
             raise LogUnavailableError(f"Kafka: {exc!r}") from exc
         return [
-            Record(_ours(partition), record.offset, record.key, record.value)
+            Record(
+                _ours(partition),
+                record.offset,
+                record.key,
+                record.value,
+                record.timestamp / 1000,
+                context_in(record.headers) if self._reads_traces else None,
+            )
             for partition, records in found.items()
             for record in records
         ]

@@ -15,22 +15,26 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final, Self, TypeVar
 
-import pyarrow as pa
 import structlog
 from prometheus_client import CollectorRegistry
 
 from schemas.breaker import Breaker, BreakerLimits
 from schemas.dead_letter import Reason
+from schemas.lag import LagWatch
 from schemas.topics import DEAD_LETTERS, KEYED_TOPICS, RECONCILE, SESSIONS
+from schemas.tracing import Tracing
 from sinks.backoff import delays
 from sinks.correcting import Corrected, Correction, correct
+from sinks.discretion import OPEN, Discretion
+from sinks.erasing import refilled
+from sinks.freshness import CallFreshness, since_receipt
 from sinks.halt import HaltError
 from sinks.intake import Intake, letter_about, prepare, take_in
 from sinks.kafka_outbox import KafkaOutbox
 from sinks.kafka_source import IDENTITY, HaulLimits, KafkaSource, TopicIds
 from sinks.keyed import KEYED_TABLES, keyed_rows
 from sinks.log import Haul, LogUnavailableError, Outbox, Source, UndeliverableLetterError
-from sinks.metrics import TOPIC_LABELS, LoaderMetrics
+from sinks.metrics import LoaderLag, LoaderMetrics
 from sinks.rows import SessionRows, VersionsOf
 from sinks.sink import (
     Batch,
@@ -91,7 +95,9 @@ class Loader:
         settings: LoaderSettings,
         metrics: LoaderMetrics,
         versions_of: VersionsOf | None = None,
+        discretion: Callable[[], Discretion] = lambda: OPEN,
         clock: Callable[[], datetime] = utc_now,
+        tracing: Tracing | None = None,
     ) -> None:
         self._sink = sink
         self._source = source
@@ -103,6 +109,7 @@ class Loader:
         self._settings = settings
         self._metrics = metrics
         self._versions_of = versions_of
+        self._discretion = discretion
         self._clock = clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="warehouse")
         self._breaker = Breaker(settings.breaker)
@@ -111,6 +118,12 @@ class Loader:
         self._reason: str | None = "starting"
         self._counts = _Counts()
         self._freshness = FreshnessWindow()
+        self._call_freshness = CallFreshness()
+        self._tracing = tracing
+        self._lag: LagWatch[LogPartition] = LagWatch()
+        metrics.registry.register(
+            LoaderLag(self._partitions, self._lag, label_of=self._label, clock=lambda: self._clock().timestamp())
+        )
         self._last_commit_at: datetime | None = None
         self._written_since_checkpoint = False
         self._written_at = 0.0
@@ -131,6 +144,8 @@ class Loader:
         registry: CollectorRegistry,
         topic_ids: TopicIds | None = None,
         versions_of: VersionsOf | None = None,
+        discretion: Callable[[], Discretion] = lambda: OPEN,
+        tracing: Tracing | None = None,
     ) -> Self:
         """A loader of the topics with this prefix; `kafka` holds the arguments of every aiokafka client.
 
@@ -148,12 +163,15 @@ class Loader:
                 topic_ids=topic_ids,
                 # An older deployment has no topic of hours, and one without enrichment none of those.
                 may_lack=frozenset(topic.name(topic_prefix) for topic in (RECONCILE, *KEYED_TOPICS)),
+                reads_traces=tracing is not None,
             ),
             KafkaOutbox(kafka, DEAD_LETTERS.name(topic_prefix)),
             topic_prefix=topic_prefix,
             settings=settings,
             metrics=metrics,
             versions_of=versions_of,
+            discretion=discretion,
+            tracing=tracing,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -161,6 +179,7 @@ class Loader:
         try:
             await self._patiently(partial(self._in_thread, self._sink.open), stop)
             await self._reopen(stop)
+            self._discretion()  # halts where this warehouse must not be written as this process is set up
             while not stop.is_set():
                 await self._turn(stop)
         except _StoppedError:
@@ -221,7 +240,6 @@ class Loader:
             await self._checkpoint()
         if self._snapshots is not None and self._snapshots.is_due():
             await self._publish_snapshot()
-        self._observe_lag()
 
     async def _reopen(self, stop: asyncio.Event) -> None:
         self._stored = await self._patiently(partial(self._in_thread, self._sink.offsets), stop)
@@ -230,7 +248,12 @@ class Loader:
 
     async def _land(self, haul: Haul, moved: dict[LogPartition, int], stop: asyncio.Event) -> None:
         """Write a haul. Taking out what cannot be loaded may take several rounds; each first publishes its letters."""
-        intake = await self._in_thread(self._taken_in(haul))
+        read_at = self._clock()
+        discretion = self._discretion()
+        intake = await self._in_thread(self._taken_in(haul, discretion))
+        if intake.hollow:
+            refill = partial(refilled, self._sink, intake, discretion.suppressions)
+            intake = await self._patiently(partial(self._in_thread, refill), stop)
         keyed = await self._in_thread(partial(keyed_rows, intake.keyed))
         published: set[int] = set()
         while True:
@@ -243,6 +266,8 @@ class Loader:
             expected = {partition: self._stored.get(partition) for partition in moved}
             batch = Batch(rows, intake.letters(), moved, expected, intake.windows, keyed)
             try:
+                if intake.erased or intake.erased_letters:
+                    await self._patiently(partial(self._in_thread, partial(self._forget, intake, rows)), stop)
                 written = await self._patiently(partial(self._write, batch), stop)
             except RowsRejectedError as exc:
                 # Not what the warehouse said: it may quote values. The letters' details do.
@@ -254,8 +279,18 @@ class Loader:
         self._stored.update(moved)
         self._ready()
         self._count(haul, rows, written)
+        if intake.erased or intake.erased_letters:
+            log.info("erased", sessions=len(intake.erased), letters=len(intake.erased_letters))
+            if self._snapshots is not None:
+                await self._publish_snapshot()  # the copy that readers have must forget, too
+        self._trace(haul, read_at)
 
-    def _taken_in(self, haul: Haul) -> Callable[[], Intake]:
+    def _forget(self, intake: Intake, rows: SessionRows) -> None:
+        """What is left is written first, then what it replaces goes; the offsets move later, with the batch."""
+        self._sink.write(Batch(rows, (), {}, {}))
+        self._sink.forget(sorted(intake.erased), sorted(intake.erased_letters))
+
+    def _taken_in(self, haul: Haul, discretion: Discretion) -> Callable[[], Intake]:
         return partial(
             take_in,
             haul.records,
@@ -263,6 +298,7 @@ class Loader:
             windows_topic=self._windows_topic,
             keyed_topics=self._keyed_topics,
             versions_of=self._versions_of,
+            discretion=discretion,
         )
 
     async def _write(self, batch: Batch) -> Written:
@@ -274,7 +310,10 @@ class Loader:
         if not due:
             return
         now = self._clock()
-        letters = [letter_about(intake.records[at], intake.unusable[at], occurred_at=now) for at in due]
+        suppressions = self._discretion().suppressions
+        letters = [
+            suppressions.letter(letter_about(intake.records[at], intake.unusable[at], occurred_at=now)) for at in due
+        ]
         await self._patiently(partial(self._outbox.publish, letters), stop)
         published.update(due)
         self._counts.dead_lettered += len(due)
@@ -311,7 +350,9 @@ class Loader:
 
     async def correct(self, corrections: Sequence[Correction]) -> Corrected:
         """Lay sessions down again beside the batches; raise SinkUnavailableError. Call it from the loader's loop."""
-        corrected = await self._in_thread(partial(correct, self._sink, corrections, self._versions_of))
+        corrected = await self._in_thread(
+            partial(correct, self._sink, corrections, self._versions_of, self._discretion())
+        )
         if corrected.applied:
             self._note_write()
         return corrected
@@ -341,11 +382,9 @@ class Loader:
         if self._reason is not None:
             log.info("loader_ready", after=self._reason)
         self._reason = None
-        self._metrics.ready.set(1)
 
     def _not_ready(self, reason: str) -> None:
         self._reason = reason
-        self._metrics.ready.set(0)
 
     def _count_retry(self, exc: Exception) -> None:
         of_sink = isinstance(exc, SinkUnavailableError)
@@ -366,10 +405,25 @@ class Loader:
         metrics.letters_loaded.inc(written.letter_count)
         for topic, count in Counter(record.partition.topic for record in haul.records).items():
             metrics.records_read[self._label(topic)].inc(count)
-        fresh = _freshness_seconds(rows, written, now)
+        self._lag.note_read(
+            {record.partition: record.published_at for record in haul.records if record.published_at is not None}
+        )
+        fresh = since_receipt(rows, written, now)
         self._freshness.add(fresh)
         for seconds in fresh:
             metrics.freshness.observe(seconds)
+        for seconds in self._call_freshness.since_end(rows, written, now):
+            metrics.call_freshness.observe(seconds)
+
+    def _trace(self, haul: Haul, read_at: datetime) -> None:
+        """The last span of each trace that a record of the haul carries: from its reading to its row's commit."""
+        if self._tracing is None:
+            return
+        for record in haul.records:
+            if record.trace is not None:
+                name, began_at = "callweave.load", read_at.timestamp()
+                topic = self._label(record.partition.topic)
+                self._tracing.begin(name, parents=[record.trace], began_at=began_at, topic=topic).end()
 
     def _note_write(self) -> None:
         self._written_since_checkpoint, self._written_at = True, monotonic()
@@ -378,25 +432,6 @@ class Loader:
 
     def _label(self, topic: str) -> str:
         return self._labels.get(topic, SESSIONS.suffix)
-
-    def _observe_lag(self) -> None:
-        lag = dict.fromkeys(TOPIC_LABELS, 0)
-        for partition in self._partitions():
-            lag[self._label(partition.partition.topic)] += partition.lag
-        for label, count in lag.items():
-            self._metrics.lag[label].set(count)
-
-
-def _freshness_seconds(rows: SessionRows, written: Written, now: datetime) -> list[float]:
-    if not written.applied:
-        return []
-    receipts = rows.tables[SESSIONS.suffix]["last_received_at"].cast(pa.int64()).to_pylist()
-    committed = now.timestamp()
-    return [
-        max(0.0, committed - microseconds / 1e6)
-        for key, microseconds in zip(rows.keys, receipts, strict=True)
-        if key in written.applied
-    ]
 
 
 async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:

@@ -9,12 +9,14 @@ from sinks.sink import LogPartition
 
 
 class Record(NamedTuple):
-    """One record of a topic."""
+    """One record of a topic; `published_at` in UNIX seconds, `trace` where somebody traces it and the loader looks."""
 
     partition: LogPartition
     offset: int
     key: bytes | None
     value: bytes | None
+    published_at: float | None = None
+    trace: bytes | None = None
 
     @property
     def place(self) -> tuple[str, int, int]:

@@ -8,12 +8,13 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
@@ -22,8 +23,10 @@ import pyarrow.parquet as pq
 from schemas.columns import DEAD_LETTERS, SESSION_TABLES, SESSIONS, ColumnType
 from schemas.topics import SESSIONS as SESSIONS_TOPIC
 from sinks import ddl
-from sinks.ddl import META, OFFSETS, Catalogue, Dialect, names
+from sinks.ddl import META, MIGRATIONS, OFFSETS, Catalogue, Dialect, names
 from sinks.duckdb_query import CONFIG
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
+from sinks.migrations import LAID_OUT_BY, LAYOUT_VERSION, PROGRAM_VERSION, Found, migration_id, refuse_to_begin
 from sinks.parquet_commits import NO_COMMIT, latest_commit, publish_commit
 from sinks.parquet_compaction import compact
 from sinks.parquet_files import (
@@ -39,10 +42,12 @@ from sinks.parquet_files import (
     spelled,
     unfinished_files,
 )
+from sinks.parquet_forgetting import forget
 from sinks.parquet_query import (
     ASKED_TABLES,
     CURRENT_SQL,
     META_FILE,
+    MIGRATIONS_FILE,
     PARENT_KEY,
     ParquetReader,
     child_rows,
@@ -51,13 +56,14 @@ from sinks.parquet_query import (
     highest,
 )
 from sinks.parquet_rows import ASKED_SCHEMAS, LETTERS_SCHEMA, SESSIONS_SCHEMA, asked_rows, nested
-from sinks.rows import SessionRows
+from sinks.rows import SessionKey, SessionRows
 from sinks.sink import (
     NOTHING_NEW,
     Batch,
     Compaction,
     FencedError,
     LogPartition,
+    Migration,
     MisconfiguredError,
     QueryLimits,
     QueryResult,
@@ -96,9 +102,19 @@ WHERE won.sdk_app_id = known.sdk_app_id AND won.session_id = known.session_id
 class ParquetSink:
     """A folder."""
 
-    def __init__(self, root: Path, *, recording_deadline_seconds: int, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        recording_deadline_seconds: int,
+        may_migrate: bool = True,
+        kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._root = root
+        self._may_migrate = may_migrate
         self._deadline_seconds = recording_deadline_seconds
+        self._kpi_rules = kpi_rules
         self._clock = clock
         self._lock: int | None = None
         self._index: duckdb.DuckDBPyConnection | None = None
@@ -106,11 +122,28 @@ class ParquetSink:
         self._reader: ParquetReader | None = None
 
     def open(self) -> None:
-        """Create or upgrade the folder, clear what a killed loader left, learn what lies there."""
+        """Create or upgrade the folder, or refuse to; clear what a killed loader left, learn what lies there."""
+        if self._may_migrate:
+            self.migrate()
+        else:
+            refuse_to_begin(self.pending(), self._root)
         with self._in_our_words():
             self._opened()
-            self._lay_out()
             self._reader = self._reader or ParquetReader(self._root)
+
+    def pending(self) -> Migration:
+        """What opening would do to the folder; needs no lock, so it may be asked beside a loader."""
+        with self._in_our_words():
+            return self._planned()
+
+    def migrate(self) -> Migration:
+        """Do that, and record it, under the loader's lock."""
+        with self._in_our_words():
+            self._opened()
+            migration = self._planned()
+            if migration.is_needed:
+                self._lay_out(migration)
+        return migration
 
     def offsets(self) -> dict[LogPartition, int]:
         """The offsets of the latest commit."""
@@ -122,6 +155,12 @@ class ParquetSink:
         """Sessions, then the commit."""
         with self._in_our_words():
             return self._write(self._opened(), batch)
+
+    def forget(self, sessions: Sequence[SessionKey], letters: Sequence[str]) -> None:
+        """Write every file anew that holds such a row, replaced files too, and remove it at once."""
+        with self._in_our_words():
+            self._opened()
+            forget(self._root, sessions, letters)
 
     def checkpoint(self) -> None:
         """Merge small files, within bounds."""
@@ -191,28 +230,50 @@ class ParquetSink:
             self._drop()
             raise
 
-    def _lay_out(self) -> None:
+    def _planned(self) -> Migration:
         meta = _read_meta(self._root / META_FILE)
-        ddl.check_layout_version(meta.get("layout_version"))
-        missing = ddl.upgrade(FILES, self._existing(has_meta=bool(meta)))
+        found = Found(self._existing(has_meta=bool(meta)), meta)
+        ddl.check_layout_version(meta.get(LAYOUT_VERSION))
+        statements = ddl.upgrade(FILES, found.catalogue)
+        if not found.is_ahead and self._current_sql() != _read_text(self._root / CURRENT_SQL):
+            statements.append(f"-- {CURRENT_SQL}: the views over the files, made anew")
+        if not statements:
+            return Migration()
+        what = "-- Parquet: nothing runs these. Empty files with every column are laid beside the others"
+        return Migration((what, *statements))
+
+    def _lay_out(self, migration: Migration) -> None:
+        meta = _read_meta(self._root / META_FILE)
+        is_ahead = Found({}, meta).is_ahead
+        if not is_ahead:
+            meta |= {LAYOUT_VERSION: str(ddl.LAYOUT_VERSION), LAID_OUT_BY: PROGRAM_VERSION}
         # First of all: what lies here without it is a stranger's, also if this process is killed before it is done.
-        known = {**meta, "layout_version": str(ddl.LAYOUT_VERSION)}
-        _replace_text(
-            self._root / META_FILE, json.dumps([{"key": key, "value": value} for key, value in known.items()])
-        )
-        if missing:
+        _replace_json(self._root / META_FILE, [{"key": key, "value": value} for key, value in meta.items()])
+        if any(not statement.startswith("--") for statement in migration.statements):
             # Empty files that hold every column: readers join columns by name, so older files need not be touched.
             for folder, schema in _LAYOUTS:
                 publish_file(self._root / folder, _LAYOUT, _writer(schema.empty_table()))
-        _replace_text(
-            self._root / CURRENT_SQL, current_sql(self._root, recording_deadline_seconds=self._deadline_seconds)
-        )
+        row = {
+            "migration_id": migration_id(blake2b(migration.script.encode(), digest_size=16).hexdigest()),
+            "applied_at": self._clock().isoformat(),
+            "program_version": PROGRAM_VERSION,
+            "statement_count": len(migration.statements),
+            "statements": migration.script,
+        }
+        known = json.loads(_read_text(self._root / MIGRATIONS_FILE) or "[]")
+        _replace_json(self._root / MIGRATIONS_FILE, [*known, row])
+        if not is_ahead:
+            # Last of all, because it reads the others: as long as it is another, opening does all of this again.
+            _replace_text(self._root / CURRENT_SQL, self._current_sql())
+
+    def _current_sql(self) -> str:
+        return current_sql(self._root, recording_deadline_seconds=self._deadline_seconds, kpi_rules=self._kpi_rules)
 
     def _existing(self, *, has_meta: bool) -> Catalogue:
         """Columns that lie there, of whichever file."""
         found: dict[str, dict[str, str]] = {}
         if has_meta:
-            for table in (META, OFFSETS):
+            for table in (META, OFFSETS, MIGRATIONS):
                 found[table.name] = {column.name: FILES.types[column.type] for column in table.columns}
         if any((self._root / SESSIONS_FOLDER).glob("*.parquet")):
             sessions = files_of(self._root, SESSIONS_FOLDER)
@@ -227,7 +288,8 @@ class ParquetSink:
         return found
 
     def _described(self, select: str) -> dict[str, str]:
-        return {row[0]: row[1] for row in self._opened().execute(f"DESCRIBE {select}").fetchall()}
+        with closing(duckdb.connect(config=CONFIG)) as files:
+            return {row[0]: row[1] for row in files.execute(f"DESCRIBE {select}").fetchall()}
 
     def _write(self, index: duckdb.DuckDBPyConnection, batch: Batch) -> Written:
         there = {
@@ -319,6 +381,16 @@ def _read_meta(file: Path) -> dict[str, str]:
     with contextlib.suppress(FileNotFoundError):
         return {row["key"]: row["value"] for row in json.loads(file.read_text(encoding="utf-8"))}
     return {}
+
+
+def _read_text(file: Path) -> str:
+    with contextlib.suppress(FileNotFoundError):
+        return file.read_text(encoding="utf-8")
+    return ""
+
+
+def _replace_json(file: Path, rows: list[dict[str, Any]]) -> None:
+    _replace_text(file, json.dumps(rows))
 
 
 def _replace_text(file: Path, text: str) -> None:

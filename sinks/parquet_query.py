@@ -4,24 +4,35 @@ The rule: files only add, so whoever reads keeps, of each session, the highest (
 letter, every commit once. Whatever a compaction is doing meanwhile, the answer is the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
-from schemas.columns import CHILDREN, DEAD_LETTERS, RECONCILE_WINDOWS, SESSIONS, Column, ColumnType, Table
+from schemas.columns import (
+    CHILDREN,
+    COLUMNED_VIEWS,
+    DEAD_LETTERS,
+    RECONCILE_WINDOWS,
+    SESSIONS,
+    Column,
+    ColumnType,
+    Table,
+)
 from sinks import ddl
 from sinks.ddl import literal, names, quoted
 from sinks.duckdb_query import CONFIG, run_query
 from sinks.keyed import KEYED_TABLES, VERSION
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.parquet_files import COMMITS_FOLDER, LETTERS_FOLDER, SESSIONS_FOLDER, readable_sessions
 from sinks.rows import STAMPED
 from sinks.sink import QueryLimits, QueryResult, SinkUnavailableError
 
 CURRENT_SQL: Final = "current.sql"
 META_FILE: Final = "callweave.json"
+MIGRATIONS_FILE: Final = "callweave_migrations.json"
 FILES_VARIABLE: Final = "callweave_files"
 COMMIT_NUMBER: Final = "commit_number"
 PARENT_KEY: Final = SESSIONS.key
@@ -108,15 +119,15 @@ class ParquetReader:
         self._database.close()
 
 
-def current_sql(root: Path, *, recording_deadline_seconds: int) -> str:
+def current_sql(root: Path, *, recording_deadline_seconds: int, kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID) -> str:
     """The script."""
     views = dict(_views(root))
     for name in ddl.VIEWS:
-        views[name] = ddl.view(name, recording_deadline_seconds=recording_deadline_seconds)
+        views[name] = ddl.view(name, recording_deadline_seconds=recording_deadline_seconds, kpi_rules=kpi_rules)
     pattern = literal(_pattern(root, SESSIONS_FOLDER))
     head = _HEAD.format(variable=FILES_VARIABLE, pattern=pattern)
     created = [f"CREATE OR REPLACE VIEW {quoted(name)} AS\n{select.strip()}" for name, select in views.items()]
-    return head + ";\n\n".join([*created, *ddl.comments()]) + ";\n"
+    return head + ";\n\n".join([*created, *ddl.comments(COLUMNED_VIEWS)]) + ";\n"
 
 
 def files_of(root: Path, folder: str) -> str:
@@ -172,6 +183,9 @@ def _views(root: Path) -> Iterator[tuple[str, str]]:
         ddl.META.name,
         f"SELECT key, value FROM read_json({meta}, columns = {{key: 'VARCHAR', value: 'VARCHAR'}})",  # noqa: S608
     )
+    types = ", ".join(f"{column.name}: {literal(ddl.DUCKDB.types[column.type])}" for column in ddl.MIGRATIONS.columns)
+    migrations = literal(str(root / MIGRATIONS_FILE))
+    yield ddl.MIGRATIONS.name, f"SELECT * FROM read_json({migrations}, columns = {{{types}}})"  # noqa: S608 - our own
     folders = ", ".join(literal(str(root / folder / "*.parquet")) for folder in (COMMITS_FOLDER, LETTERS_FOLDER))
     yield ddl.OFFSETS.name, _OFFSETS.format(folders=f"[{folders}]")
     yield "callweave_current", highest(_chosen_files(root))

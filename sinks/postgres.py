@@ -18,18 +18,30 @@ from sinks import ddl
 from sinks.copy_text import copy_text
 from sinks.ddl import META, OFFSETS, names, quoted
 from sinks.keyed import KEYED_TABLES, added, replaced
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.letters import LetterRow, letter_table
+from sinks.migrations import (
+    Found,
+    Wanted,
+    layout_notes,
+    plan,
+    record,
+    refuse_to_begin,
+    replaced_notes,
+)
 from sinks.postgres_query import PostgresReader
 from sinks.postgres_session import Address, fault_of
 from sinks.refused import refused
 from sinks.rows import STAMPED, SessionKey, SessionRows
 from sinks.sink import (
     NOTHING_NEW,
+    PSEUDONYMISED,
     Batch,
     Fault,
     FencedError,
     LettersRejectedError,
     LogPartition,
+    Migration,
     MisconfiguredError,
     QueryLimits,
     QueryResult,
@@ -45,10 +57,9 @@ from sinks.windows import WINDOW_COLUMNS, WINDOWS_GONE, window_table, windows_ne
 _WRITER_SETTINGS: Final = (
     "SET lock_timeout = '10s'; SET statement_timeout = '300s'; SET idle_in_transaction_session_timeout = '60s'"
 )
-_LAYOUT_LOCK: Final = 7_301_455_120_411
-"""Advisory lock: two loaders that start together create the tables one after the other."""
+_LAYOUT_LOCK: Final = "SELECT pg_advisory_xact_lock(7301455120411)"
+"""Two that lay out a database at once do it one after the other, and the second finds nothing left to do."""
 _INSUFFICIENT_PRIVILEGE: Final = "42501"
-_INVALID_TABLE_DEFINITION: Final = "42P16"
 _DEPENDENT_OBJECTS: Final = "2BP01"
 _WINNERS: Final = Table(
     "winners",
@@ -67,27 +78,42 @@ class PostgresSink:
         url: str,
         *,
         recording_deadline_seconds: int,
+        may_migrate: bool = True,
+        kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._address = Address(url)
         self._deadline_seconds = recording_deadline_seconds
+        self._kpi_rules = kpi_rules
+        self._may_migrate = may_migrate
         self._clock = clock
         self._reader = PostgresReader(self._address)
         self._connection: psycopg.Connection | None = None
 
     def open(self) -> None:
-        """Connect; create or upgrade what is in the database."""
-        with self._in_our_words():
-            try:
-                with self._connected().transaction():
-                    self._lay_out(self._connected())
-            except psycopg.Error as exc:
-                if exc.sqlstate == _INSUFFICIENT_PRIVILEGE:
-                    raise MisconfiguredError(
-                        f"{self._address}: {self._address.plain(exc)}: grant the role of WAREHOUSE__URL "
-                        "CREATE on schema public and TEMPORARY on the database"
-                    ) from exc
-                raise
+        """Connect; create or upgrade what is in the database, or refuse to."""
+        if self._may_migrate:
+            self.migrate()
+        else:
+            refuse_to_begin(self.pending(), self._address)
+            with self._in_our_words():
+                self._connected()
+
+    def pending(self) -> Migration:
+        """What opening would do to tables and views. Needs no more than reading."""
+        with self._in_our_words(), self._in_a_dbas_words(), self._address.connect() as connection:
+            return _planned(connection, self._deadline_seconds, self._kpi_rules)
+
+    def migrate(self) -> Migration:
+        """Do that, and record it, in one transaction under a lock."""
+        with self._in_our_words(), self._in_a_dbas_words():
+            connection = self._connected()
+            with connection.transaction():
+                connection.execute(_LAYOUT_LOCK.encode())
+                migration = _planned(connection, self._deadline_seconds, self._kpi_rules)
+                for statement in (*migration.statements, *migration.notes):
+                    connection.execute(statement.encode())
+            return migration
 
     def offsets(self) -> dict[LogPartition, int]:
         """The stored offsets."""
@@ -103,6 +129,20 @@ class PostgresSink:
                 if fault_of(exc) is Fault.DATA:
                     raise self._refusal(batch, exc) from exc
                 raise
+
+    def forget(self, sessions: Sequence[SessionKey], letters: Sequence[str]) -> None:
+        """Delete in one transaction; then vacuum, so that the pages are written over."""
+        gone = [[key.sdk_app_id for key in sessions], [key.session_id for key in sessions]]
+        with self._in_our_words():
+            connection = self._connected()
+            with connection.transaction():
+                connection.execute(_FORGET_SESSIONS, [*gone, PSEUDONYMISED])
+                for child in CHILDREN:
+                    connection.execute(_forget_children(child), gone)
+                connection.execute(_FORGET_FILES, gone)
+                connection.execute(b"DELETE FROM dead_letters WHERE dead_letter_id = ANY(%s)", [list(letters)])
+            for table in (*SESSION_TABLES, DEAD_LETTERS):
+                connection.execute(f"VACUUM {table.name}".encode())
 
     def checkpoint(self) -> None:
         """Postgres keeps house by itself."""
@@ -129,6 +169,26 @@ class PostgresSink:
         return self._connection
 
     @contextmanager
+    def _in_a_dbas_words(self) -> Iterator[None]:
+        """Say what a person has to do about what the role may not, or about views that stand on ours."""
+        try:
+            yield
+        except psycopg.Error as exc:
+            if exc.sqlstate == _INSUFFICIENT_PRIVILEGE:
+                raise MisconfiguredError(
+                    f"{self._address}: {self._address.plain(exc)}: let a role that may CREATE in schema public run "
+                    "`callweave warehouse apply`, or hand a DBA what `callweave warehouse apply --dry-run` prints; "
+                    "the role of WAREHOUSE__URL needs SELECT, INSERT, UPDATE and DELETE on the tables, SELECT on the "
+                    "views, and TEMPORARY on the database"
+                ) from exc
+            if exc.sqlstate == _DEPENDENT_OBJECTS:
+                raise MisconfiguredError(
+                    "a view of callweave's has other columns now, but views that are not callweave's are built on it: "
+                    f"drop those, start the loader, and make them again ({self._address.plain(exc)})"
+                ) from exc
+            raise
+
+    @contextmanager
     def _in_our_words(self) -> Iterator[None]:
         try:
             with self._address.in_our_words():
@@ -137,54 +197,6 @@ class PostgresSink:
             # Whatever state the connection is in: the next attempt begins with a new one.
             self.close()
             raise
-
-    def _lay_out(self, connection: psycopg.Connection) -> None:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LAYOUT_LOCK])
-        existing = _catalogue(connection)
-        meta: dict[str, str] = (
-            dict(connection.execute('SELECT "key", "value" FROM callweave_meta').fetchall())
-            if META.name in existing
-            else {}
-        )
-        ddl.check_layout_version(meta.get("layout_version"))
-        digest = ddl.layout_digest(ddl.POSTGRES, recording_deadline_seconds=self._deadline_seconds)
-        statements = ddl.upgrade(ddl.POSTGRES, existing)
-        if not statements and meta.get("layout_digest") == digest and set(ddl.VIEWS) <= set(existing):
-            # Replacing a view waits for everybody who reads it, so it is done only when something changed.
-            return
-        for statement in statements:
-            connection.execute(statement.encode())
-        for name in ddl.VIEWS:
-            self._replace_view(connection, name)
-        for comment in ddl.comments():
-            connection.execute(comment.encode())
-        for key, value in (("layout_version", str(ddl.LAYOUT_VERSION)), ("layout_digest", digest)):
-            connection.execute(
-                'INSERT INTO callweave_meta ("key", "value") VALUES (%s, %s) '
-                'ON CONFLICT ("key") DO UPDATE SET "value" = excluded."value"',
-                [key, value],
-            )
-
-    def _replace_view(self, connection: psycopg.Connection, name: str) -> None:
-        select = ddl.view(name, recording_deadline_seconds=self._deadline_seconds)
-        create = f"CREATE OR REPLACE VIEW {quoted(name)} AS {select}".encode()
-        try:
-            with connection.transaction():
-                connection.execute(create)
-        except psycopg.Error as exc:
-            if exc.sqlstate != _INVALID_TABLE_DEFINITION:
-                raise
-            # A view whose columns moved cannot be replaced, only made anew.
-            try:
-                connection.execute(f"DROP VIEW {quoted(name)}".encode())
-            except psycopg.Error as drop:
-                if drop.sqlstate == _DEPENDENT_OBJECTS:
-                    raise MisconfiguredError(
-                        f"the view {name} has new columns, but other views are built on it: drop those, start the "
-                        f"loader, and make them again ({self._address.plain(drop)})"
-                    ) from drop
-                raise
-            connection.execute(create)
 
     def _write(self, connection: psycopg.Connection, batch: Batch) -> Written:
         try:
@@ -289,6 +301,22 @@ def _upsert_parents() -> bytes:
 _UPSERT_PARENTS: Final = _upsert_parents()
 
 
+_GONE: Final = "(sdk_app_id, session_id) IN (SELECT * FROM unnest(%s::bigint[], %s::text[]))"
+_FORGET_SESSIONS: Final = (
+    f"DELETE FROM sessions WHERE {_GONE} AND erasure IS DISTINCT FROM %s".encode()  # noqa: S608 - names of our own
+)
+
+
+_FORGET_FILES: Final = f"DELETE FROM recording_files WHERE {_GONE}".encode()  # noqa: S608 - names of our own
+
+
+def _forget_children(child: Table) -> bytes:
+    return (
+        f"DELETE FROM {child.name} AS c WHERE {_GONE} AND NOT EXISTS (SELECT 1 FROM sessions AS s "  # noqa: S608
+        "WHERE s.sdk_app_id = c.sdk_app_id AND s.session_id = c.session_id)"
+    ).encode()
+
+
 def _count_letters(connection: psycopg.Connection, letters: Sequence[LetterRow]) -> None:
     if not letters:
         return
@@ -336,11 +364,58 @@ def _stored_offsets(connection: psycopg.Connection) -> dict[LogPartition, int]:
     return {LogPartition(topic, partition): next_offset for topic, partition, next_offset in rows.fetchall()}
 
 
-def _catalogue(connection: psycopg.Connection) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    rows = connection.execute(
-        "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'"
+def _planned(
+    connection: psycopg.Connection, recording_deadline_seconds: int, kpi_rules: Sequence[KpiRules]
+) -> Migration:
+    found = _found(connection)
+    selects = {
+        name: ddl.view(
+            name,
+            recording_deadline_seconds=recording_deadline_seconds,
+            dialect=ddl.POSTGRES.name,
+            kpi_rules=kpi_rules,
+        )
+        for name in ddl.VIEWS
+    }
+    wanted = Wanted(
+        ddl.upgrade(ddl.POSTGRES, found.catalogue),
+        {
+            name: _view_replaced(name, select) if name in found.catalogue else f"CREATE VIEW {quoted(name)} AS {select}"
+            for name, select in selects.items()
+        },
+        ddl.comments(),
+        ddl.layout_digest(ddl.POSTGRES, recording_deadline_seconds=recording_deadline_seconds, kpi_rules=kpi_rules),
     )
+    statements = plan(found, wanted)
+    if not statements:
+        return Migration()
+    notes = [*replaced_notes(layout_notes(found, wanted)), record(statements, wanted.digest, now="now()")]
+    return Migration(statements, tuple(notes), ("BEGIN", _LAYOUT_LOCK), ("COMMIT",))
+
+
+def _view_replaced(name: str, select: str) -> str:
+    # A view whose columns moved cannot be replaced, only made anew, with those of ours that are built on it: they come
+    # after it. Grants on a view that is dropped go with it.
+    later = ddl.VIEWS[ddl.VIEWS.index(name) :]
+    return (
+        f"DO $do$ DECLARE made text := $view$VIEW {quoted(name)} AS {select}\n$view$; BEGIN\n"
+        "EXECUTE 'CREATE OR REPLACE ' || made;\n"
+        f"EXCEPTION WHEN invalid_table_definition THEN DROP VIEW IF EXISTS {names(later)};\n"
+        "EXECUTE 'CREATE ' || made; END $do$"
+    )
+
+
+def _found(connection: psycopg.Connection) -> Found:
+    # The catalogue itself: what information_schema shows depends on the role's rights.
+    rows = connection.execute(
+        "SELECT c.relname, a.attname, format_type(a.atttypid, NULL) FROM pg_class AS c "
+        "INNER JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+        "WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+    )
+    catalogue: dict[str, dict[str, str]] = {}
     for table, column, kind in rows.fetchall():
-        found.setdefault(table, {})[column] = kind
-    return found
+        catalogue.setdefault(table, {})[column] = kind
+    meta: dict[str, str] = {}
+    if META.name in catalogue:
+        meta = dict(connection.execute('SELECT "key", "value" FROM callweave_meta').fetchall())
+    return Found(catalogue, meta)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -120,6 +120,51 @@ class QueryTooSlowError(QueryRefusedError):
     """The query took longer than its limit and was stopped."""
 
 
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """Statements in their order, none where nothing is to be done; then the notes that tell that they were run."""
+
+    statements: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    opening: tuple[str, ...] = ()
+    """Before the statements and, in `closing`, after the notes: the lock, and the transaction that holds them all."""
+    closing: tuple[str, ...] = ()
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.statements)
+
+    @property
+    def script(self) -> str:
+        """Everything that is run, for a DBA's own client; empty where nothing is."""
+        if not self.is_needed:
+            return ""
+        return script_of((*self.opening, *self.statements, *self.notes, *self.closing))
+
+    @property
+    def summary(self) -> str:
+        """How much of what it is."""
+        counts = {
+            "creates {} table{}": _count(self.statements, "CREATE TABLE"),
+            "adds {} column{}": _count(self.statements, "ALTER TABLE"),
+            "makes {} view{} anew": _count(self.statements, "CREATE OR REPLACE VIEW", "DO "),
+            "writes {} comment{}": _count(self.statements, "COMMENT"),
+            "writes {} file{} of views anew": _count(self.statements, "-- current"),
+        }
+        said = [words.format(count, "s" if count > 1 else "") for words, count in counts.items() if count]
+        return ", ".join(said) or "changes nothing"
+
+
+def script_of(statements: Sequence[str]) -> str:
+    """Statements as one text."""
+    return "".join(f"{statement};\n" for statement in statements)
+
+
+def _count(statements: Sequence[str], *beginnings: str) -> int:
+    return sum(statement.startswith(beginnings) for statement in statements)
+
+
 class Reader(Protocol):
     """Somebody who answers read-only queries; callable from any thread, at any time after opening."""
 
@@ -134,7 +179,15 @@ class Sink(Reader, Protocol):
     """One warehouse. All but `query` is called from one thread; every method may raise SinkUnavailableError."""
 
     def open(self) -> None:
-        """Connect; create or upgrade tables and views. Opening twice equals opening once."""
+        """Connect; create or upgrade tables and views, or, where that is not allowed, raise MisconfiguredError if they
+        are not as they must be. Opening twice equals opening once.
+        """
+
+    def pending(self) -> Migration:
+        """What opening would do to tables and views. Changes nothing, and makes no warehouse where none is."""
+
+    def migrate(self) -> Migration:
+        """Do that, and record it in the warehouse; what was done. Two that do it at once do no harm."""
 
     def offsets(self) -> dict[LogPartition, int]:
         """The next offset of every partition, as stored beside the rows."""
@@ -142,8 +195,18 @@ class Sink(Reader, Protocol):
     def write(self, batch: Batch) -> Written:
         """Land the batch. A batch whose offsets stand there already is done; writing it again changes nothing."""
 
+    def forget(self, sessions: Sequence[SessionKey], letters: Sequence[str]) -> None:
+        """Remove these letters, and every stored row of these sessions without the mark `PSEUDONYMISED`, from the disk.
+
+        Of a session with a marked row, that stays, and what it replaced goes. Forgetting twice equals forgetting once.
+        """
+
     def checkpoint(self) -> None:
         """Housekeeping that is better done while nothing arrives."""
+
+
+PSEUDONYMISED: Final = "pseudonymised"
+"""In `sessions.erasure`: the row says nothing of a person any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Protocol, runtime_checkable
+from typing import BinaryIO, Final, Protocol, runtime_checkable
 
 import structlog
 
 from sinks.sink import SinkUnavailableError
+
+_COPIED_AT_ONCE: Final = 8 * 1024 * 1024
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +56,7 @@ class Snapshots:
     published_at: float | None = None
     has_news: bool = True
     """Also at the start: what an earlier process wrote may not have been published."""
+    source: "_HeldFile | None" = None
 
     def note_write(self) -> None:
         """Something was committed."""
@@ -73,7 +76,9 @@ class Snapshots:
             source = self.warehouse.settled_file()
             if source is None:
                 raise SnapshotError("a query holds an older state of the warehouse: try again when it has ended")
-            bytes_count = publish_copy(source, self.path)
+            if self.source is None or not self.source.is_still(source):
+                self.source = _HeldFile.of(source)
+            bytes_count = _publish(self.source.reader(), self.source.mode, self.path)
         except (OSError, SinkUnavailableError) as exc:
             raise SnapshotError(f"no copy could be published at {self.path}: {exc}") from exc
         self.has_news = False
@@ -82,15 +87,51 @@ class Snapshots:
         return snapshot
 
 
+@dataclass(frozen=True, slots=True)
+class _HeldFile:
+    """A file that is opened once, and closed with the process.
+
+    Closing any descriptor of a file lets go of every lock that this process has on it (POSIX), DuckDB's own among them:
+    another process could then write into the warehouse beside us.
+    """
+
+    descriptor: int
+    identity: tuple[int, int]
+    mode: int
+
+    @classmethod
+    def of(cls, path: Path) -> "_HeldFile":
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        stat = os.fstat(descriptor)
+        return cls(descriptor, (stat.st_dev, stat.st_ino), stat.st_mode & 0o777)
+
+    def is_still(self, path: Path) -> bool:
+        """Whether the file has not been replaced by another one."""
+        stat = path.stat()
+        return (stat.st_dev, stat.st_ino) == self.identity
+
+    def reader(self) -> BinaryIO:
+        """It, from its beginning."""
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        return os.fdopen(self.descriptor, "rb", buffering=0, closefd=False)
+
+
 def publish_copy(source: Path, target: Path) -> int:
-    """Copy a file beside `target`, fsync, and rename; the bytes of the copy. Nothing is left behind by a failure."""
+    """Copy a file that no database of this process has open; the bytes of the copy."""
+    with source.open("rb") as reader:
+        return _publish(reader, source.stat().st_mode & 0o777, target)
+
+
+def _publish(source: BinaryIO, mode: int, target: Path) -> int:
+    """Copy beside `target`, fsync, and rename; the bytes of the copy. Nothing is left behind by a failure."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        shutil.copyfile(source, temporary)
-        with temporary.open("rb+") as copy:
+        with temporary.open("wb") as copy:
+            shutil.copyfileobj(source, copy, _COPIED_AT_ONCE)
+            copy.flush()
             os.fsync(copy.fileno())
-        temporary.chmod(source.stat().st_mode & 0o777)
+        temporary.chmod(mode)
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)

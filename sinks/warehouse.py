@@ -1,47 +1,71 @@
 """From WAREHOUSE__URL to the warehouse it names. Drivers are imported only when their warehouse is chosen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 from urllib.parse import unquote
 
 from sinks.ddl import literal
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.sink import MisconfiguredError, Reader, Sink
 
 _KNOWN: Final = "duckdb:///, postgresql://, clickhouse://, ducklake: or parquet:///"
 _POSTGRES: Final = ("postgresql://", "postgres://")
 
 
-def open_sink(url: str, *, data_dir: Path, recording_deadline_seconds: int) -> Sink:
-    """The sink that `url` names; nothing is connected before its `open`. A relative file lies in `data_dir`."""
+class _Options(TypedDict):
+    """What every sink is told."""
+
+    recording_deadline_seconds: int
+    may_migrate: bool
+    kpi_rules: Sequence[KpiRules]
+
+
+def open_sink(
+    url: str,
+    *,
+    data_dir: Path,
+    recording_deadline_seconds: int,
+    may_migrate: bool = True,
+    kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
+) -> Sink:
+    """The sink that `url` names; nothing is connected before its `open`. A relative file lies in `data_dir`.
+
+    may_migrate: whether opening upgrades a warehouse that is not laid out as it must be; else it refuses.
+    """
+    options: _Options = {
+        "recording_deadline_seconds": recording_deadline_seconds,
+        "may_migrate": may_migrate,
+        "kpi_rules": kpi_rules,
+    }
     if url.startswith("duckdb:"):
         from sinks.duckdb import DuckDbSink  # noqa: PLC0415 - see the module's docstring
 
         path = _file(url, data_dir)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return DuckDbSink(path, recording_deadline_seconds=recording_deadline_seconds)
+        return DuckDbSink(path, **options)
     if url.startswith(_POSTGRES):
         _need_psycopg()
         from sinks.postgres import PostgresSink  # noqa: PLC0415
 
-        return PostgresSink(url, recording_deadline_seconds=recording_deadline_seconds)
+        return PostgresSink(url, **options)
     if url.startswith("ducklake:"):
         from sinks.ducklake import DuckLakeSink  # noqa: PLC0415
         from sinks.ducklake_address import LakeAddress  # noqa: PLC0415
 
         address = LakeAddress.parse(url, data_dir)
-        return DuckLakeSink(address, recording_deadline_seconds=recording_deadline_seconds)
+        return DuckLakeSink(address, **options)
     if url.startswith("parquet:"):
         from sinks.parquet import ParquetSink  # noqa: PLC0415
 
-        return ParquetSink(_folder(url, data_dir), recording_deadline_seconds=recording_deadline_seconds)
+        return ParquetSink(_folder(url, data_dir), **options)
     if url.startswith("clickhouse:"):
         _need_clickhouse_connect()
         from sinks.clickhouse import ClickHouseSink  # noqa: PLC0415
 
-        return ClickHouseSink(url, recording_deadline_seconds=recording_deadline_seconds)
+        return ClickHouseSink(url, **options)
     raise MisconfiguredError(_unknown(url))
 
 

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -94,6 +94,7 @@ log4j.appender.stdout=org.apache.log4j.ConsoleAppender
 log4j.appender.stdout.layout=org.apache.log4j.PatternLayout
 log4j.appender.stdout.layout.ConversionPattern=%d{ISO8601} %-5p %c{1}: %m%n
 """
+_SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
 LOG4J_2_PROPERTIES = """\
 status = error
 appender.stdout.type = Console
@@ -111,8 +112,17 @@ class LocalBroker:
     On Linux the broker ends with this process, however that ends (see `callweave.child`); elsewhere if it ends orderly.
     """
 
-    def __init__(self, data_dir: Path, *, version: str = VERSION, port: int | None = None, heap_mb: int = 384) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        version: str = VERSION,
+        port: int | None = None,
+        heap_mb: int = 384,
+        secured: "SecuredListener | None" = None,
+    ) -> None:
         self.data_dir = data_dir.absolute()
+        self._secured = secured
         self.version = version
         self.heap_mb = heap_mb
         self._wanted_port = port
@@ -229,6 +239,9 @@ class LocalBroker:
         text = SERVER_PROPERTIES.format(
             host=HOST, port=port, controller_port=controller_port, message_bytes_max=MESSAGE_BYTES_MAX
         )
+        if self._secured is not None:
+            # Of a key that comes twice, the later one counts.
+            text += self._secured.properties(f"PLAINTEXT://{HOST}:{port}", f"CONTROLLER://{HOST}:{controller_port}")
         (self.data_dir / "server.properties").write_text(text, encoding="ascii")
 
     def _write_log_settings(self) -> None:
@@ -244,7 +257,16 @@ class LocalBroker:
         log_start = self._log_size()
         # 16 bytes without padding, and never a dash first, which a command line would take for an option.
         new_id = "k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-        arguments = ("format", "--cluster-id", new_id, "--config", "server.properties", "--ignore-formatted")
+        arguments: tuple[str, ...] = (
+            "format",
+            "--cluster-id",
+            new_id,
+            "--config",
+            "server.properties",
+            "--ignore-formatted",
+        )
+        if self._secured is not None:
+            arguments += self._secured.format_arguments()
         formatting = self._run(runtime, "kafka.tools.StorageTool", *arguments)
         try:
             formatting.wait(max(deadline - time.monotonic(), 1.0))
@@ -308,6 +330,47 @@ class LocalBroker:
         with self.log_file.open("rb") as log:
             log.seek(start)
             return log.read(LOG_BYTES_MAX).decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class SecuredListener:
+    """A second door of the broker, SASL (SCRAM) over TLS, with Kafka's authorizer behind it.
+
+    Who comes by the plain one, which only this machine reaches, may do everything. PEM files; the key is not encrypted.
+    """
+
+    port: int
+    cert_and_key_file: Path
+    passwords: Mapping[str, str]
+    mechanism: str = "SCRAM-SHA-512"
+
+    def properties(self, plain: str, controller: str) -> str:
+        """Lines of server.properties."""
+        secured = f"SECURED://{HOST}:{self.port}"
+        return "\n".join(
+            [
+                "",
+                f"listeners={plain},{secured},{controller}",
+                f"advertised.listeners={plain},{secured}",
+                "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURED:SASL_SSL",
+                f"sasl.enabled.mechanisms={self.mechanism}",
+                f"listener.name.secured.{self.mechanism.lower()}.sasl.jaas.config={_SCRAM} required;",
+                "listener.name.secured.ssl.keystore.type=PEM",
+                f"listener.name.secured.ssl.keystore.location={self.cert_and_key_file}",
+                "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+                "super.users=User:ANONYMOUS",
+                "allow.everyone.if.no.acl.found=false",
+                "",
+            ]
+        )
+
+    def format_arguments(self) -> tuple[str, ...]:
+        """What gives a new directory its users."""
+        return tuple(
+            word
+            for name, password in self.passwords.items()
+            for word in ("--add-scram", f"{self.mechanism}=[name={name},password={password}]")
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from callweave.cli import (
     archiving,
     completing,
     contracts,
+    dashboard,
+    erasing,
     exporting,
     letters,
     login_tokens,
@@ -17,6 +19,7 @@ from callweave.cli import (
     operating,
     rebuilding,
     reconciling,
+    reporting,
     running,
     simulating_api,
     trying,
@@ -35,6 +38,7 @@ running.register(app)
 reconciling.register(app)
 login_tokens.register(app)
 archiving.register(app)
+dashboard.register(app)
 operating.register(app)
 letters.register(app)
 looking.register(app)
@@ -44,6 +48,8 @@ simulating_api.register(app)
 contracts.register(app)
 warehousing.register(app)
 rebuilding.register(app)
+reporting.register(app)
+erasing.register(app)
 exporting.register(app)
 
 
@@ -72,6 +78,7 @@ _ENDINGS = (
     ("sinks.sink", "SinkUnavailableError", WRONG),
     ("sinks.sink", "QueryRefusedError", WRONG),
     ("callweave.broker.jars", "BrokerUnavailable", WRONG),
+    ("callweave.contracts.registry", "RegistryError", WRONG),
     ("aiokafka.errors", "KafkaError", WRONG),
 )
 """Errors that end in a sentence, by name: what nobody imported nobody raises, and a role imports only what it needs."""

@@ -41,9 +41,12 @@ def status(
             min=0, help="Wait up to so many seconds until all that is in spool and Kafka now is in the warehouse."
         ),
     ] = None,
+    watch: Annotated[
+        float | None, typer.Option(min=0.5, metavar="SECONDS", help="Show it again and again, until Ctrl-C.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show roles, lag, rows and freshness; exit status 1 where something is not well or not in time."""
+    """Show roles, lag, rows, freshness, completeness; exit status 1 where something is not well or not in time."""
     from callweave.standing import look
     from callweave.standing import wait_idle as wait
 
@@ -55,6 +58,10 @@ def status(
             raise typer.Exit(WRONG)
         if not as_json:
             return
+    if watch is not None:
+        from callweave.cli.watching import watch_standing
+
+        watch_standing(lambda: look(settings), watch, as_json=as_json)
     standing = look(settings)
     if as_json:
         print_json(standing.as_json())

@@ -48,6 +48,44 @@ def topics_check(config: ConfigOption = None, data: DataOption = None, as_json: 
     raise typer.Exit(WRONG if any(finding.problem for finding in findings) else 0)
 
 
+@topics_app.command("acls")
+def topics_acls(
+    config: ConfigOption = None,
+    data: DataOption = None,
+    principal_prefix: Annotated[
+        str, typer.Option(help="Each role's principal is this and the role's name: with TLS, for example User:CN=.")
+    ] = "User:callweave-",
+    apply: Annotated[bool, typer.Option("--apply", help="Give them; else they are only shown.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what each role may do in Kafka and nothing more, as calls of kafka-acls.sh; or give it.
+
+    The calls read the variables BOOTSTRAP (the brokers) and CONFIG (a file with the credentials of a Kafka admin).
+    """
+    from callweave.acls import acls_of, apply_acls
+
+    settings = settings_of(config, data)
+    acls = acls_of(settings)
+    if apply:
+        asyncio.run(apply_acls(settings, acls, principal_prefix))
+        say(f"{len(acls)} permissions are given")
+    elif as_json:
+        print_json(
+            [
+                {
+                    "principal": f"{principal_prefix}{acl.client}",
+                    "resource": acl.resource.name,
+                    "name": acl.name,
+                    "operation": acl.operation.name,
+                }
+                for acl in acls
+            ]
+        )
+    else:
+        for acl in acls:
+            print(acl.command(principal_prefix))
+
+
 def doctor(
     config: ConfigOption = None,
     data: DataOption = None,

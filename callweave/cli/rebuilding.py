@@ -43,12 +43,21 @@ def rebuild(
     Works beside the running loader. Sessions that the log does not hold stay as they are, and are counted. Whatever
     stops it, run it again.
     """
+    from callweave.discretion import discretion_of
     from callweave.rebuild.run import rebuild as run_rebuild
     from callweave.roles.hosting import utc_now
 
     settings = settings_of(config, data)
     with shown_progress(quiet=as_json) as progress:
-        rebuilt = run_rebuild(settings, origin, dry_run=dry_run, told_max=list_max, now=utc_now, progress=progress)
+        rebuilt = run_rebuild(
+            settings,
+            origin,
+            dry_run=dry_run,
+            told_max=list_max,
+            now=utc_now,
+            progress=progress,
+            discretion=discretion_of(settings),
+        )
     if as_json:
         print_json(rebuilt.as_json())
     else:

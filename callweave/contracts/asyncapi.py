@@ -26,13 +26,7 @@ _OTHER_KEYS = {
 def asyncapi_document() -> dict[str, Any]:
     """The document, for the default prefix."""
     schemas = json_schemas()
-    payloads = {
-        SESSIONS.suffix: _named(schemas, "session"),
-        DEAD_LETTERS.suffix: _named(schemas, "dead_letter"),
-        RECONCILE.suffix: _named(schemas, "reconcile"),
-        **{topic.suffix: _named(schemas, "event") for topic in EVENT_TOPICS},
-        **{topic.suffix: _named(schemas, topic.suffix) for topic in KEYED_TOPICS},
-    }
+    payloads = payload_schemas()
     topics = [topic for topic in (*TOPICS, *KEYED_TOPICS) if topic.suffix in payloads]
     return {
         "asyncapi": "3.0.0",
@@ -50,6 +44,18 @@ def asyncapi_document() -> dict[str, Any]:
             "messages": {topic.suffix: _message(topic, payloads[topic.suffix]) for topic in topics},
             "schemas": {name: inlined(schema) for name, schema in schemas.items()},
         },
+    }
+
+
+def payload_schemas() -> dict[str, str]:
+    """By the topic's suffix: the name of the schema of its values."""
+    schemas = json_schemas()
+    return {
+        SESSIONS.suffix: _named(schemas, "session"),
+        DEAD_LETTERS.suffix: _named(schemas, "dead_letter"),
+        RECONCILE.suffix: _named(schemas, "reconcile"),
+        **{topic.suffix: _named(schemas, "event") for topic in EVENT_TOPICS},
+        **{topic.suffix: _named(schemas, topic.suffix) for topic in KEYED_TOPICS},
     }
 
 

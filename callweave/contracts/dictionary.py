@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from schemas.columns import COLUMNED_VIEWS, TABLES, Column, Table
+from schemas.columns import TABLES, Column, Table
 from schemas.models import Privacy
+from sinks.ddl import DESCRIBED_VIEWS
 
 _PREFACE = """\
 # Data dictionary
@@ -17,7 +18,7 @@ derives the value. *Personal data* is what a value says of a person: masking, er
 def data_dictionary() -> str:
     """The page, as Markdown."""
     return (
-        "\n".join([_PREFACE, *(line for table in (*TABLES, *COLUMNED_VIEWS) for line in _section(table))]).rstrip()
+        "\n".join([_PREFACE, *(line for table in (*TABLES, *DESCRIBED_VIEWS) for line in _section(table))]).rstrip()
         + "\n"
     )
 

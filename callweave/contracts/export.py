@@ -8,6 +8,8 @@ from typing import Any
 from callweave.contracts.asyncapi import asyncapi_document
 from callweave.contracts.dictionary import data_dictionary
 from callweave.contracts.json_schemas import json_schemas
+from callweave.contracts.metrics_page import metrics_page
+from callweave.contracts.numbers_page import numbers_page
 from ingest.access import Credentials
 from ingest.openapi import openapi_document
 from ingest.receiver import ReceiverOptions
@@ -37,6 +39,8 @@ def contract_files() -> Iterator[tuple[str, str]]:
     yield "asyncapi.json", _json(asyncapi_document())
     yield "openapi.json", _json(openapi_document(ReceiverOptions(), EVERY_WAY_TO_ASK))
     yield "data-dictionary.md", data_dictionary()
+    yield "metrics.md", metrics_page()
+    yield "kpis.md", numbers_page()
 
 
 def _json(document: dict[str, Any]) -> str:

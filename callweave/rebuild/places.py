@@ -16,11 +16,12 @@ from callweave.reading import DirectQuestions, LoaderQuestions, Questions, ask_l
 from callweave.rebuild.wire import corrected_from_json, corrections_to_json
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
+from callweave.warehouses import sink_of
 from sinks.backoff import delays
 from sinks.correcting import Corrected, Correction, correct
+from sinks.discretion import OPEN, Discretion
 from sinks.rows import VersionsOf
 from sinks.sink import Sink, SinkUnavailableError
-from sinks.warehouse import open_sink
 
 _ONE_WRITER: Final = ("duckdb:", "parquet:", "ducklake:")
 _ANSWER_SECONDS: Final = 600.0
@@ -48,11 +49,12 @@ class OwnPlace:
     sink: Sink
     versions_of: VersionsOf | None
     questions: Questions
+    discretion: Discretion = OPEN
 
     def correct(self, corrections: Sequence[Correction]) -> Corrected:
         """In a batch of their own; tried again while the warehouse is busy or away, and then in halves."""
         try:
-            return patiently(partial(correct, self.sink, corrections, self.versions_of))
+            return patiently(partial(correct, self.sink, corrections, self.versions_of, self.discretion))
         except SinkUnavailableError:
             if len(corrections) == 1:
                 raise
@@ -79,21 +81,17 @@ class LoadersPlace:
 
 
 @contextmanager
-def opened_place(settings: Settings, versions_of: VersionsOf | None) -> Iterator[Place]:
+def opened_place(settings: Settings, versions_of: VersionsOf | None, discretion: Discretion = OPEN) -> Iterator[Place]:
     """The warehouse of the settings; created where it was lost."""
     loader = Runtime(settings.data_dir).role("loader")
     has_one_writer = settings.warehouse_url.startswith(_ONE_WRITER)
     if has_one_writer and loader is not None and loader.admin_url is not None:
         yield LoadersPlace(loader, LoaderQuestions(loader))
         return
-    sink = open_sink(
-        settings.warehouse_url,
-        data_dir=settings.data_dir,
-        recording_deadline_seconds=settings.warehouse.recording_deadline_seconds,
-    )
+    sink = sink_of(settings)
     try:
         sink.open()
-        yield OwnPlace(sink, versions_of, DirectQuestions(sink))
+        yield OwnPlace(sink, versions_of, DirectQuestions(sink), discretion)
     finally:
         sink.close()
 

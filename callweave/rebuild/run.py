@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from callweave.discretion import check_masks
 from callweave.history import versions_of
 from callweave.reading import Questions, open_questions
 from callweave.rebuild.comparing import (
@@ -30,8 +31,8 @@ from callweave.rebuild.states import Progress, Read, States, fold_log, states_in
 from callweave.settings import Settings
 from schemas.columns import SESSION_TABLES, SESSION_VERSIONS, SESSIONS, Table
 from schemas.events import session_key
-from schemas.suppression import NOBODY, Suppressions
 from sinks.correcting import Correction, correcting_digest, laid_out
+from sinks.discretion import OPEN, Discretion
 from sinks.rows import SessionKey, VersionsOf
 from sinks.warehouse import Spelling, spelling_of
 
@@ -111,18 +112,23 @@ def rebuild(  # noqa: PLR0913 - what a person may say about a rebuild, and whom 
     told_max: int,
     now: Callable[[], datetime],
     progress: Progress,
-    suppressions: Suppressions = NOBODY,
+    discretion: Discretion = OPEN,
 ) -> Rebuilt:
-    """Do it, or only say what would be done. `suppressions`: who is erased, as the worker and the loader know it."""
+    """Do it, or only say what would be done. `discretion`: what may be laid down, as the loader has it."""
     rebuilt = Rebuilt(origin, dry_run)
     begun_at = now()
     versions = versions_of(settings, now)
     spelling = spelling_of(settings.warehouse_url)
-    with _asked(settings, versions, dry_run=dry_run) as (questions, place), states_in(settings.data_dir) as states:
-        rebuilt.read = asyncio.run(fold_log(settings, origin, states, progress, suppressions))
+    asked = _asked(settings, versions, discretion, dry_run=dry_run)
+    with asked as (questions, place), states_in(settings.data_dir) as states:
+        if place is not None:
+            check_masks(settings, questions)
+        rebuilt.read = asyncio.run(fold_log(settings, origin, states, progress, discretion.suppressions))
         total = states.count()
         for chunk in _chunks(states):
-            _work_off(rebuilt, chunk, _Side(questions, place, versions, spelling), now=now, told_max=told_max)
+            _work_off(
+                rebuilt, chunk, _Side(questions, place, versions, spelling, discretion), now=now, told_max=told_max
+            )
             progress("comparing sessions" if dry_run else "comparing and replacing", _seen(rebuilt), total)
         for key, loaded_at in uncovered(questions, lambda key: session_key(*key) in states, spelling):
             # What was loaded since is newer than the reading of the log, and nothing is wrong with it.
@@ -141,6 +147,7 @@ class _Side:
     place: Place | None
     versions_of: VersionsOf | None
     spelling: Spelling
+    discretion: Discretion
 
     @property
     def tables(self) -> list[Table]:
@@ -150,13 +157,13 @@ class _Side:
 
 @contextmanager
 def _asked(
-    settings: Settings, versions: VersionsOf | None, *, dry_run: bool
+    settings: Settings, versions: VersionsOf | None, discretion: Discretion, *, dry_run: bool
 ) -> Iterator[tuple[Questions, Place | None]]:
     if dry_run:
         with open_questions(settings) as questions:
             yield questions, None
         return
-    with opened_place(settings, versions) as place:
+    with opened_place(settings, versions, discretion) as place:
         yield place.questions, place
 
 
@@ -181,7 +188,7 @@ def _chunks(states: States) -> Iterator[list[Correction]]:
 def _work_off(
     rebuilt: Rebuilt, chunk: Sequence[Correction], side: _Side, *, now: Callable[[], datetime], told_max: int
 ) -> None:
-    rows, unfit = laid_out(chunk, side.versions_of)
+    rows, unfit = laid_out(chunk, side.versions_of, side.discretion)
     rebuilt.refused |= unfit
     wanted = rows_wanted(rows)
     found = {key: compared(key, wanted[key], at) for key, at in _standing(side, list(wanted)).items()}

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from callweave.admin import AdminServer
 from callweave.garbage import settle_garbage
+from callweave.permissions import PermissionWatch
 from callweave.role_metrics import role_registry
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
@@ -36,6 +37,15 @@ async def hosted(  # noqa: PLR0913  (what a role says of itself, and how it is h
     token: str | None = None,
 ) -> AsyncIterator[Callable[..., None]]:
     """Serve the admin port and keep the role's entry in runtime.json, for as long as it runs."""
+    permissions = PermissionWatch(settings, role)
+
+    def or_forbidden(because: Callable[[], str | None]) -> Callable[[], str | None]:
+        return lambda: permissions.problem or because()
+
+    if role == Role.RECEIVER:  # one that may not write takes pushes all the same: its spool has them
+        degraded_because = or_forbidden(degraded_because)
+    else:
+        not_ready_because = or_forbidden(not_ready_because)
     admin = AdminServer(
         settings.admin,
         not_ready_because=not_ready_because,
@@ -48,14 +58,16 @@ async def hosted(  # noqa: PLR0913  (what a role says of itself, and how it is h
     url = await admin.start()
     runtime = Runtime(settings.data_dir)
 
-    def publish(push_url: str | None = None) -> None:
-        runtime.publish(role, RoleEntry(os.getpid(), admin_url=url, push_url=push_url, token=token))
+    def publish(push_url: str | None = None, page_url: str | None = None) -> None:
+        runtime.publish(role, RoleEntry(os.getpid(), admin_url=url, push_url=push_url, page_url=page_url, token=token))
 
     publish()
     settle_garbage()
+    watching = asyncio.create_task(permissions.keep())
     try:
         yield publish
     finally:
+        watching.cancel()
         runtime.withdraw(role, os.getpid())
         await admin.stop()
 

@@ -17,7 +17,7 @@ from ingest.login_tokens.metrics import LoginMetrics
 from ingest.login_tokens.server import LoginServer
 from ingest.reconcile.client import ApiClient
 from ingest.reconcile.limiter import Limiter
-from ingest.reconcile.metrics import ReconcileMetrics
+from ingest.reconcile.metrics import ApiMetrics
 from ingest.source_address import Sources
 from ingest.tls import CertificateError, Certificates, TlsFiles
 
@@ -93,7 +93,7 @@ async def _login_tokens(settings: Settings, *, supervised: bool) -> int:
 
 def _clients(settings: Settings) -> dict[int, ApiClient]:
     """Who asks TCCC for each application. The limiter is a small one beside reconcile's of the same key."""
-    metrics = ReconcileMetrics(REGISTRY)
+    metrics = ApiMetrics(REGISTRY)
     accounts = needed_accounts(settings)
     limiters = {account.secret_id: Limiter(settings.login_tokens.requests_per_second) for account in accounts}
     clients: dict[int, ApiClient] = {}

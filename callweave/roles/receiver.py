@@ -14,7 +14,9 @@ from callweave.receiver_door import receiver_routes
 from callweave.roles.hosting import hosted, told_to_stop, utc_now
 from callweave.runtime import new_token
 from callweave.settings import MisconfiguredError, Settings
+from callweave.suppression_list import SuppressionList, following
 from callweave.tenant_settings import revealed
+from callweave.tracing import tracing_of
 from ingest.access import Credentials, TokenOptions, authenticator_of, tenants_authenticator, tokens_of
 from ingest.auth import Tenant
 from ingest.guard import Access
@@ -32,8 +34,10 @@ from ingest.record import PushRecorder, RecordError
 from ingest.source_address import Sources
 from ingest.spool import SpoolingPushLog, SpoolOptions
 from ingest.spool_file import SpoolTakenError
+from ingest.suppressing import SuppressingDoor, SuppressingPushLog, SuppressionMetrics
 from ingest.tls import CertificateError, Certificates, TlsFiles
 from ingest.watch import PushWatch
+from schemas.metrics import Role
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +53,9 @@ def receiver_role(settings: Settings, *, supervised: bool, record: Path | None =
 async def _receiver(settings: Settings, *, supervised: bool, record: Path | None) -> int:
     _allow_files(settings.receiver.connections_max + _FILES_BESIDE_CONNECTIONS)
     log_options = KafkaLogOptions(connection=client_options(settings), topic_prefix=settings.kafka.topic_prefix)
-    log_over_spool = SpoolingPushLog(KafkaPushLog(log_options), _spool_options(settings), utc_now, REGISTRY)
+    listed = SuppressionList(settings)
+    over_kafka = SuppressingPushLog(KafkaPushLog(log_options), lambda: listed.current)
+    log_over_spool = SpoolingPushLog(over_kafka, _spool_options(settings), utc_now, REGISTRY)
     try:
         log_over_spool.own()  # before a receiver that runs here is overwritten in runtime.json
     except SpoolTakenError as exc:
@@ -62,22 +68,26 @@ async def _receiver(settings: Settings, *, supervised: bool, record: Path | None
     door = Door(
         options,
         access,
-        log_over_spool,
+        SuppressingDoor(log_over_spool, lambda: listed.current, SuppressionMetrics(REGISTRY)),
         utc_now,
         ReceiverMetrics(REGISTRY),
         watch,
+        tracing_of(settings, Role.RECEIVER),
     )
     receiver = Receiver(door, tls=_certificates(settings))
     token = new_token()
-    async with hosted(
-        settings,
-        "receiver",
-        receiver.unready,
-        supervised=supervised,
-        degraded_because=lambda: log_over_spool.degraded() or receiver.degraded(),
-        routes=[openapi_route(options, asked), *receiver_routes(watch, token)],
-        token=token,
-    ) as publish:
+    async with (
+        following(listed),
+        hosted(
+            settings,
+            "receiver",
+            receiver.unready,
+            supervised=supervised,
+            degraded_because=lambda: listed.misconfigured or log_over_spool.degraded() or receiver.degraded(),
+            routes=[openapi_route(options, asked), *receiver_routes(watch, token)],
+            token=token,
+        ) as publish,
+    ):
         try:
             await receiver.start()
         except ListenError as exc:

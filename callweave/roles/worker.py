@@ -13,15 +13,19 @@ from callweave.admin import AdminServer
 from callweave.garbage import settle_garbage
 from callweave.kafka import faust_broker
 from callweave.log_identity import read_log_identity
+from callweave.permissions import PermissionWatch
 from callweave.role_metrics import role_registry
 from callweave.roles.hosting import utc_now
 from callweave.runtime import RoleEntry, Runtime
-from callweave.settings import Settings
+from callweave.settings import MisconfiguredError, Settings
 from callweave.stall import StallWatch, watch_worker
+from callweave.suppression_list import SuppressionList
 from callweave.tracing import tracing_of
+from schemas.dead_letter import Reason, Stage
 from schemas.metrics import Role
+from schemas.suppression import Suppressions
 from streams import metrics
-from streams.engine.halt import ExitStatus
+from streams.engine.halt import ExitStatus, halt
 from streams.engine.state_dir import StateDirectory, StateHeldError
 from streams.lag import WorkerLag
 from streams.worker import WorkerOptions, build_worker, run_worker
@@ -39,6 +43,7 @@ def worker_role(settings: Settings, *, supervised: bool, now: Callable[[], datet
         log.error("worker_halted", reason=str(exc))
         return ExitStatus.HALTED
     broker, credentials = faust_broker(settings)
+    listed = SuppressionList(settings)
     worker = build_worker(
         WorkerOptions(
             faust_broker=broker,
@@ -52,19 +57,28 @@ def worker_role(settings: Settings, *, supervised: bool, now: Callable[[], datet
             log_identity=partial(read_log_identity, settings),
             now=now,
             breaker=settings.dead_letters.limits,
+            suppressions=partial(_list_or_halt, listed),
+            prepared=listed.known_or_wait,
             tracing=tracing_of(settings, Role.WORKER),
         )
     )
+    for reason in Reason:  # at 0, so that growth is seen from the first one on
+        metrics.DEAD_LETTERS.labels(Stage.ABSORB.value, reason.value)
     metrics.REGISTRY.register(
         WorkerLag(worker.app, worker.lag, settings.kafka.topic_prefix, clock=lambda: now().timestamp())
     )
     watch = StallWatch(settings.worker.stall_seconds_max)
+    permissions = PermissionWatch(settings, Role.WORKER)
+
+    def not_ready_because() -> str | None:
+        return permissions.problem or worker.not_ready_because
+
     admin = AdminServer(
         settings.admin,
-        not_ready_because=lambda: worker.not_ready_because,
+        not_ready_because=not_ready_because,
         not_live_because=watch.stalled_because,
         takes_next_free_port=supervised,
-        registries=[role_registry(Role.WORKER, lambda: worker.not_ready_because, settings.kafka), metrics.REGISTRY],
+        registries=[role_registry(Role.WORKER, not_ready_because, settings.kafka), metrics.REGISTRY],
     )
 
     async def start_admin() -> None:
@@ -75,10 +89,21 @@ def worker_role(settings: Settings, *, supervised: bool, now: Callable[[], datet
 
     async def start_watching() -> None:
         watching.append(asyncio.create_task(watch_worker(watch, worker, settings)))
+        watching.append(asyncio.create_task(permissions.keep()))
 
-    worker.background += [start_admin, start_watching]
+    async def start_following() -> None:
+        watching.append(asyncio.create_task(listed.follow()))
+
+    worker.background += [start_admin, start_watching, start_following]
     settle_garbage()
     try:
         return run_worker(worker)
     finally:
         Runtime(settings.data_dir).withdraw("worker", os.getpid())
+
+
+def _list_or_halt(listed: SuppressionList) -> Suppressions:
+    try:
+        return listed.now()
+    except MisconfiguredError as exc:
+        halt(str(exc))

@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from schemas import metrics as listed
 from schemas.topics import ENRICHMENT_TOPICS
 
 
@@ -9,28 +10,12 @@ class EnrichMetrics:
     """Enrichment's metrics in one registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        published = Counter(
-            "callweave_enrich_records_published_total", "Records that Kafka acknowledged", ["topic"], registry=registry
-        )
+        published = Counter(**listed.ENRICH_RECORDS_PUBLISHED.arguments, registry=registry)
         self.published = {topic.suffix: published.labels(topic.suffix) for topic in ENRICHMENT_TOPICS}
-        self.letters = Counter(
-            "callweave_enrich_dead_letters_total", "Items of the API that could not be used", registry=registry
-        )
-        self.sessions_waiting = Gauge(
-            "callweave_enrich_sessions_waiting", "Sessions whose details are still to be asked for", registry=registry
-        )
-        self._failing = Gauge(
-            "callweave_enrich_failing",
-            "1 while the API gives nothing; readiness says why",
-            ["sdk_app_id", "action"],
-            registry=registry,
-        )
-        self._success = Gauge(
-            "callweave_enrich_last_success_timestamp_seconds",
-            "When the API last gave all that was asked, UNIX time",
-            ["sdk_app_id", "action"],
-            registry=registry,
-        )
+        self.letters = Counter(**listed.ENRICH_UNUSABLE.arguments, registry=registry)
+        self.sessions_waiting = Gauge(**listed.ENRICH_SESSIONS_WAITING.arguments, registry=registry)
+        self._failing = Gauge(**listed.ENRICH_FAILING.arguments, registry=registry)
+        self._success = Gauge(**listed.ENRICH_SUCCESS.arguments, registry=registry)
 
     def succeeded(self, sdk_app_id: int, action: str, at: float) -> None:
         """Show that the API answered."""

@@ -4,22 +4,16 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter
 
-OUTCOMES: Final = (
-    "issued", "not_authorised", "too_many_attempts", "undecided", "not_allowed", "too_fast", "bad_request",
-    "unknown_agent", "api_failed",
-)  # fmt: skip
+from schemas.metrics import LOGIN_TOKENS
+
+OUTCOMES: Final = LOGIN_TOKENS.values("outcome")
 
 
 class LoginMetrics:
     """The audit count, in one registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        asked = Counter(
-            "callweave_login_tokens_total",
-            "Requests for a login token, by what came of them",
-            ["outcome"],
-            registry=registry,
-        )
+        asked = Counter(**LOGIN_TOKENS.arguments, registry=registry)
         self._asked = {outcome: asked.labels(outcome) for outcome in OUTCOMES}
 
     def count(self, outcome: str) -> None:

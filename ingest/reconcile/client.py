@@ -26,7 +26,7 @@ from ingest.reconcile.account import Account
 from ingest.reconcile.endpoint import place_of
 from ingest.reconcile.failure import ApiError, Remedy
 from ingest.reconcile.limiter import Limiter
-from ingest.reconcile.metrics import ReconcileMetrics
+from ingest.reconcile.metrics import ApiMetrics
 
 ATTEMPTS_MAX = 6
 SLOW_DOWNS_MAX = 30
@@ -56,7 +56,7 @@ class ApiClient:
         limiter: Limiter,
         *,
         concurrency: int,
-        metrics: ReconcileMetrics,
+        metrics: ApiMetrics,
         now: Callable[[], datetime],
         attempts_max: int = ATTEMPTS_MAX,
     ) -> None:

@@ -5,69 +5,17 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from ingest.reconcile.failure import code_label
+from schemas import metrics as listed
+from schemas.dead_letter import DeadLetter, Reason, Stage
 from schemas.events import NormalizedEvent
 
 
-class ReconcileMetrics:
-    """Reconcile's metrics in one registry."""
+class ApiMetrics:
+    """What every client of the API counts, in one registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
-            "callweave_api_requests_total",
-            "Requests to TCCC's API, by action and what was answered",
-            ["action", "code"],
-            registry=registry,
-        )
-        self._rate = Gauge(
-            "callweave_api_rate_per_second",
-            "Requests a second that the limiter allows now",
-            ["account"],
-            registry=registry,
-        )
-        self._windows = Counter(
-            "callweave_reconcile_windows_total",
-            "Hours read to their end: final, or to be read again",
-            ["outcome"],
-            registry=registry,
-        )
-        self._restarts = Counter(
-            "callweave_reconcile_restarts_total",
-            "Hours read again from their first page because their count changed meanwhile",
-            registry=registry,
-        )
-        self._rows = Counter(
-            "callweave_reconcile_rows_total", "Rows that the API gave, repeats included", registry=registry
-        )
-        self._published = Counter(
-            "callweave_reconcile_events_published_total",
-            "Events that Kafka acknowledged",
-            ["kind", "fact"],
-            registry=registry,
-        )
-        self._letters = Counter(
-            "callweave_reconcile_dead_letters_total",
-            "Rows of the API that could not be used in whole or in part",
-            ["reason"],
-            registry=registry,
-        )
-        self._read_to = Gauge(
-            "callweave_reconcile_read_to_timestamp_seconds",
-            "How far the newest read hour reaches, UNIX time",
-            ["sdk_app_id"],
-            registry=registry,
-        )
-        self._success = Gauge(
-            "callweave_reconcile_last_success_timestamp_seconds",
-            "When an hour of this application was last read to its end, UNIX time",
-            ["sdk_app_id"],
-            registry=registry,
-        )
-        self._failing = Gauge(
-            "callweave_reconcile_failing",
-            "1 while the API gives nothing for this application; readiness says why",
-            ["sdk_app_id"],
-            registry=registry,
-        )
+        self._requests = Counter(**listed.API_REQUESTS.arguments, registry=registry)
+        self._rate = Gauge(**listed.API_RATE.arguments, registry=registry)
 
     def count_request(self, action: str, code: str) -> None:
         """Count a request."""
@@ -76,6 +24,23 @@ class ReconcileMetrics:
     def show_rate(self, account: str, rate: float) -> None:
         """Show what the limiter allows."""
         self._rate.labels(account).set(rate)
+
+
+class ReconcileMetrics(ApiMetrics):
+    """Reconcile's metrics in one registry, its requests among them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        self._windows = Counter(**listed.RECONCILE_WINDOWS.arguments, registry=registry)
+        self._restarts = Counter(**listed.RECONCILE_RESTARTS.arguments, registry=registry)
+        self._rows = Counter(**listed.RECONCILE_ROWS.arguments, registry=registry)
+        self._published = Counter(**listed.RECONCILE_EVENTS_PUBLISHED.arguments, registry=registry)
+        self._letters = Counter(**listed.DEAD_LETTERS.arguments, registry=registry)
+        for reason in Reason:  # at 0, so that growth is seen from the first one on
+            self._letters.labels(Stage.RECONCILE.value, reason.value)
+        self._read_to = Gauge(**listed.RECONCILE_READ_TO.arguments, registry=registry)
+        self._success = Gauge(**listed.RECONCILE_SUCCESS.arguments, registry=registry)
+        self._failing = Gauge(**listed.RECONCILE_FAILING.arguments, registry=registry)
 
     def count_window(self, sdk_app_id: int, *, is_final: bool, rows: int, read_to: datetime, at: datetime) -> None:
         """Count an hour that was read to its end and is published."""
@@ -94,9 +59,9 @@ class ReconcileMetrics:
         for event in events:
             self._published.labels(event.kind.value, event.fact.value if event.fact else "none").inc()
 
-    def count_letter(self, reason: str) -> None:
+    def count_letter(self, letter: DeadLetter) -> None:
         """Count a letter."""
-        self._letters.labels(reason).inc()
+        self._letters.labels(letter.stage.value, letter.reason.value).inc()
 
     def show_failing(self, sdk_app_id: int, *, is_failing: bool) -> None:
         """Show whether an application is out of reach."""

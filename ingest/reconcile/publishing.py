@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from ingest.kafka_publisher import KafkaLogOptions, KafkaPublisher, Publisher, Record, TopicsMissingError
 from schemas.dead_letter import DeadLetter
 from schemas.events import TOPIC_OF, NormalizedEvent
+from schemas.suppression import NOBODY, Suppressions
 from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, RECONCILE, Topic
 
 CHUNK_RECORDS = 2_000
@@ -33,7 +34,9 @@ class PatientPublisher:
         make_publisher: Callable[[], Publisher] | None = None,
         *,
         topics: Sequence[Topic] = (*EVENT_TOPICS, DEAD_LETTERS, RECONCILE),
+        suppressions: Callable[[], Suppressions] = lambda: NOBODY,
     ) -> None:
+        self._suppressions = suppressions
         self._prefix = options.topic_prefix
         self._make_publisher = make_publisher or (lambda: KafkaPublisher(options))
         self._topics = {topic.name(options.topic_prefix) for topic in topics}
@@ -44,7 +47,10 @@ class PatientPublisher:
         """Why nothing can be published just now."""
 
     def records_of(self, events: Sequence[NormalizedEvent], letters: Sequence[DeadLetter]) -> list[Record]:
-        """What events and letters are in Kafka. The API has no body to travel beside them."""
+        """What events and letters are in Kafka. The API has no body to travel beside them, and knows erased people."""
+        suppressions = self._suppressions()
+        events = [suppressions.event(event) for event in events]
+        letters = [suppressions.letter(letter) for letter in letters]
         letters_topic = DEAD_LETTERS.name(self._prefix)
         return [
             *(Record(letters_topic, letter.dead_letter_id.encode(), letter.encoded()) for letter in letters),

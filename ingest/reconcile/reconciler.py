@@ -253,7 +253,7 @@ class Reconciler:
         self._metrics.show_failing(standing.sdk_app_id, is_failing=False)
         self._metrics.count_published(news)
         for letter in letters:
-            self._metrics.count_letter(letter.reason.value)
+            self._metrics.count_letter(letter)
         self._metrics.count_window(
             standing.sdk_app_id,
             is_final=record.is_final,

@@ -11,6 +11,7 @@ from callweave.settings import Settings, _leaves
 from schemas.columns import COLUMNED_VIEWS, TABLES
 from schemas.records import RECORDS
 from schemas.topics import EVENT_TOPICS, KEYED_TOPICS, TOPICS
+from sinks.kpi.views import KPI_VIEWS
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +55,13 @@ def test_every_column_says_what_it_means(table):
     assert all(column.description for column in table.columns)
     assert set(table.key) <= set(table.column_names)
     assert not any(column.nullable for column in table.columns if column.name in table.key)
+
+
+@pytest.mark.parametrize("view", KPI_VIEWS, ids=lambda view: view.name)
+def test_every_column_of_a_view_of_numbers_says_what_it_means(view):
+    assert all(column.description for column in view.columns)
+    assert len(set(view.column_names)) == len(view.columns)
+    assert set(view.key) <= set(view.column_names)
 
 
 def test_the_readme_names_only_commands_that_exist():

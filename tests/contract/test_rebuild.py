@@ -23,6 +23,7 @@ from schemas.suppression import NOBODY, Erasure, SuppressionRecord, Suppressions
 from schemas.topics import EVENT_TOPICS
 from sinks.correcting import Correction, correct, correcting_digest
 from sinks.ddl import names
+from sinks.discretion import Discretion
 from sinks.rows import lay_out, read_document
 from sinks.sink import Batch, LogPartition, Sink
 from sinks.warehouse import open_sink
@@ -141,7 +142,7 @@ async def run(
         told_max=20,
         now=lambda: datetime.now(UTC),
         progress=lambda _what, _done, _total: None,
-        suppressions=suppressions,
+        discretion=Discretion(suppressions),
     )
 
 

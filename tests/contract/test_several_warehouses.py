@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.columns import SESSION_TABLES
+from tests.contract.same_day import same_everywhere, simulated_day
 from tests.support.lakes import DUCKLAKE, PARQUET, lay_out_ducklake
 from tests.support.loading import DUCKDB, Log, loaded, loading, rows, until
 from tests.support.program import Program, eventually
@@ -69,6 +70,16 @@ def everything(folder: Path, url: str) -> dict[str, list[Any]]:
 
 def set_of(names: tuple[str, ...]) -> list[str]:
     return [f'"{name}"' for name in names if name != "loaded_at"]
+
+
+def test_a_simulated_day_is_the_same_in_every_warehouse_views_too(tmp_path, postgres_url, clickhouse_url):
+    day = simulated_day(150, 5)
+    urls = {"duckdb": DUCKDB, "postgres": postgres_url, "clickhouse": clickhouse_url}
+    urls |= {"ducklake": DUCKLAKE, "parquet": PARQUET}
+    lay_out_ducklake(tmp_path)
+
+    assert same_everywhere(urls, tmp_path, day) == []
+    assert len(day.at_rest) > 100
 
 
 async def test_two_loaders_are_two_data_directories(kafka: str, topic_prefix: str, tmp_path: Path) -> None:

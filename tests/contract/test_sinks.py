@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from callweave.completeness import read_hours
+from callweave.expiring import read_expiring
+from callweave.reading import DirectQuestions
 from schemas import jsontext
 from schemas.columns import COMPLETENESS, RECORDINGS, SESSIONS, TABLES
 from schemas.dead_letter import DeadLetter
@@ -21,6 +24,8 @@ from schemas.reconcile import HourRecord
 from schemas.session import SessionDocument
 from sinks import clickhouse_layout
 from sinks.ddl import DUCKDB, POSTGRES, VIEWS
+from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
+from sinks.kpi.views import KPI_VIEWS
 from sinks.letters import sighting, tally
 from sinks.rows import SessionKey, lay_out, read_document
 from sinks.sink import (
@@ -72,8 +77,18 @@ class Warehouse:
     sink: Sink
     alter: Callable[[str], None]
 
-    def another(self, *, recording_deadline_seconds: int = DEADLINE_SECONDS) -> Sink:
-        return open_sink(self.url, data_dir=self.data_dir, recording_deadline_seconds=recording_deadline_seconds)
+    def another(
+        self,
+        *,
+        recording_deadline_seconds: int = DEADLINE_SECONDS,
+        kpi_rules: Sequence[KpiRules] = NOBODY_HAS_SAID,
+    ) -> Sink:
+        return open_sink(
+            self.url,
+            data_dir=self.data_dir,
+            recording_deadline_seconds=recording_deadline_seconds,
+            kpi_rules=kpi_rules,
+        )
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self.sink.query(sql).rows
@@ -621,54 +636,51 @@ def test_another_deadline_is_written_into_the_view_at_start(warehouse: Warehouse
         assert (before, warehouse.rows(count)) == ([(0,)], [(1,)])
 
 
-def test_kpi_daily_counts_by_utc_day_of_the_start(warehouse: Warehouse) -> None:
-    day = datetime(2026, 11, 24, 23, 59, 0, tzinfo=UTC)
-    call = {"started_at": day, "queued_at": day, "has_cdr": True, "direction": "inbound", "call_type": "inbound"}
-    talk = {"answered_at": day + timedelta(seconds=20), "ended_at": day + timedelta(seconds=80)}
-    warehouse.load(
-        a_session("in time", **call, **talk, wait_seconds=20, legs=[a_leg(0, **talk)], recordings_expected=2),
-        a_session(
-            "late",
-            **call,
-            answered_at=day + timedelta(seconds=40),
-            wait_seconds=40,
-            legs=[a_leg(0, answered_at=day, ended_at=day + timedelta(seconds=20))],
-            recordings_missing=1,
-        ),
-        a_session("gave up", **call, wait_seconds=5, end_status="waitingGiveUp"),
-        a_session("ivr only", **{**call, "queued_at": None}),
-        a_session("out", **{**call, "direction": "outbound", "call_type": "outbound"}, **talk),
-        a_session("out in vain", **{**call, "direction": "outbound", "call_type": "outbound"}),
-        a_session("robot", **{**call, "direction": "outbound", "call_type": "predictive_outbound"}, **talk),
-        a_session("colleagues", **{**call, "call_type": "internal"}, **talk),
-        a_session("next day", **{**call, "started_at": day + timedelta(minutes=1)}),
-        a_session("no CDR yet", recordings_received=5),
-    )
-    result = warehouse.sink.query("SELECT * FROM kpi_daily ORDER BY day")
-    first, second = (dict(zip(result.columns, row, strict=True)) for row in result.rows)
-    first.pop("as_of")
+def test_changed_rules_of_the_numbers_count_every_day_anew(warehouse: Warehouse) -> None:
+    start = datetime(2026, 11, 24, 23, 59, 0, tzinfo=UTC)
+    call = {"has_cdr": True, "direction": "inbound", "call_type": "inbound", "started_at": start, "queued_at": start}
+    answer = start + timedelta(seconds=25)
+    warehouse.load(a_session(**call, answered_at=answer, ended_at=answer, legs=[a_leg(0, answered_at=answer)]))
+    count = "SELECT day, answered_in_target_count FROM kpi_daily"
+    before = warehouse.rows(count)
+    warehouse.sink.close()
+    warehouse.sink = warehouse.another(kpi_rules=(KpiRules(time_zone="Asia/Shanghai", target_seconds=25),))
+    warehouse.sink.open()
+    with closing(warehouse.sink):
+        assert before == [(start.date(), 0)]
+        assert warehouse.rows(count) == [(start.date() + timedelta(days=1), 1)]
 
-    assert first == {
-        "sdk_app_id": APP,
-        "day": day.date(),
-        "offered": 4,
-        "queued": 3,
-        "answered": 2,
-        "handled": 2,
-        "abandoned": 1,
-        "service_level_20s": pytest.approx(2 / 3),
-        "asa_seconds": pytest.approx(30),
-        "aht_without_acw_seconds": pytest.approx(40),
-        "outbound_calls": 2,
-        "outbound_connected": 1,
-        "outbound_connect_rate": pytest.approx(0.5),
-        "predictive_calls": 1,
-        "predictive_connected": 1,
-        "recordings_expected": 2,
-        "recordings_received": 0,
-        "recordings_missing": 1,
-    }
-    assert (second["offered"], second["service_level_20s"]) == (1, 0.0)
+
+def test_completeness_stands_beside_the_numbers_of_its_hours(warehouse: Warehouse) -> None:
+    nine = datetime(2026, 11, 24, 9, tzinfo=UTC)
+    call = {"direction": "inbound", "call_type": "inbound", "recordings_expected": 1, "recordings_missing": 1}
+    late = nine + timedelta(hours=5)
+    warehouse.load(a_call("a", nine + timedelta(minutes=30), **call), a_call("b", late, direction="inbound"))
+    numbers = "SELECT completeness, completeness_is_final FROM kpi_daily"
+    before = warehouse.rows(numbers)
+    warehouse.ask(an_hour(nine - timedelta(hours=1)), an_hour(nine, is_final=True))
+
+    assert before == [(None, None)]
+    assert warehouse.rows(numbers) == [(pytest.approx(2 / 3), False)]
+    hours = "SELECT hour, completeness, completeness_is_final FROM kpi_hourly_line ORDER BY hour"
+    assert [(row[0].astimezone(UTC), *row[1:]) for row in warehouse.rows(hours)] == [
+        (nine, pytest.approx(1 / 2), True),
+        (late - timedelta(hours=1), None, None),
+    ]
+
+
+def test_views_of_numbers_have_the_columns_that_are_promised(warehouse: Warehouse) -> None:
+    for view in KPI_VIEWS:
+        assert warehouse.sink.query(f"SELECT * FROM {view.name}").columns == view.column_names
+
+
+def test_a_warehouse_tells_what_its_numbers_mean(warehouse: Warehouse) -> None:
+    told = warehouse.rows("SELECT definition_id, source, is_given, view_names FROM kpi_definitions")
+    by_id = {row[0]: row[1:] for row in told}
+
+    assert len(by_id) == len(told)
+    assert by_id["service_level_genesys"] == ("Genesys", True, "kpi_hourly_skill_group,kpi_hourly_line,kpi_daily")
+    assert {name for name, row in by_id.items() if not row[1]} >= {"hold_seconds", "aht_seconds", "occupancy"}
 
 
 # Disagreements and completeness
@@ -1073,3 +1085,34 @@ def test_an_absolute_address_is_absolute(tmp_path: Path) -> None:
     sink.close()
 
     assert (tmp_path / "far" / "away.duckdb").exists()
+
+
+def test_recordings_that_tccc_soon_deletes_are_counted_in_every_warehouse(warehouse: Warehouse) -> None:
+    now = NINE
+
+    def made(days_ago: float, **more: Any) -> Any:
+        at = now - timedelta(days=days_ago)
+        return a_recording(f"r-{days_ago}", **{"received_at": at, "generated_at": at, "source": "push", **more})
+
+    warehouse.load(
+        a_session(
+            "s",
+            recordings=[
+                made(89),
+                made(80, generated_at=None),
+                made(65),
+                made(91),  # gone already
+                made(10),
+                made(85, received_at=None),  # never came: there is no address to lose
+            ],
+        )
+    )
+
+    assert read_expiring(DirectQuestions(warehouse.sink), now) == {7: 1, 14: 2, 30: 3}
+
+
+def test_the_hours_of_a_span_are_read_in_every_warehouse(warehouse: Warehouse) -> None:
+    warehouse.load(a_call("in", NINE, "push"), a_call("after", TEN, "push"))
+    hours = read_hours(DirectQuestions(warehouse.sink), NINE, TEN, applications=[], only=False)
+
+    assert [(hour.start, hour.counts["sessions_in_warehouse"]) for hour in hours] == [(NINE, 1)]

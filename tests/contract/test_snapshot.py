@@ -1,5 +1,6 @@
 """The published copy of the DuckDB warehouse: whole, consistent, and open to any process while the loader writes."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -8,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from callweave.reading import open_questions
+from callweave.settings import Settings
 from sinks.duckdb import DuckDbSink
 from sinks.snapshot import SnapshotError, Snapshots
 from tests.contract.test_sinks import a_batch
+from tests.support.loading import Log
 from tests.support.program import Program
-from tests.support.sessions import a_leg, a_session
+from tests.support.sessions import a_leg, a_session, session_record
 
 READER = """
 import json, sys, time
@@ -86,6 +90,58 @@ def test_a_query_that_is_under_way_keeps_no_copy_from_being_whole(sink, tmp_path
         return  # told, and tried again: that is allowed
     with duckdb.connect(tmp_path / "copy.duckdb", read_only=True) as copy:
         assert copy.execute("SELECT min(version), max(version) FROM sessions").fetchone() == (2, 2)
+
+
+def test_the_file_stays_the_loaders_own_after_a_copy_was_published(sink, tmp_path):
+    write(sink, 1)
+    Snapshots(sink, tmp_path / "copy.duckdb", 1).publish()
+    other = "import duckdb, sys; duckdb.connect(sys.argv[1])"
+    refused = subprocess.run(
+        [sys.executable, "-c", other, str(tmp_path / "calls.duckdb")], capture_output=True, text=True, check=False
+    )
+
+    assert "Conflicting lock" in refused.stderr
+
+
+WHOLE = (
+    "select (select count(*) from sessions), (select coalesce(sum(leg_count), 0) from sessions),"
+    " (select count(*) from legs), (select coalesce(max(version), 0) from sessions)"
+)
+
+
+async def test_readers_find_no_error_and_no_torn_count_while_the_loader_writes_at_full_speed(
+    kafka, topic_prefix, tmp_path
+):
+    import duckdb
+
+    log = Log(kafka, topic_prefix)
+    program = Program(tmp_path / "data", kafka, topic_prefix, {"WAREHOUSE__SNAPSHOT_SECONDS": "0.2"})
+    program.run("topics", "apply")
+    versions, sessions = 60, 50
+    records = [
+        session_record(a_session(f"s-{at}", version=version, leg_count=legs, legs=[a_leg(leg) for leg in range(legs)]))
+        for version in range(1, versions + 1)
+        for at in range(sessions)
+        for legs in [(version + at) % 5]
+    ]
+    settings = Settings.model_validate({"data_dir": tmp_path / "data"})
+    asked, copies = [], []
+    with program.role("loader"):
+        program.run("status", "--wait-idle", "60")
+        sending = asyncio.create_task(log.send(log.sessions, records))
+        async with asyncio.timeout(60):
+            while not asked or asked[-1][3] < versions:
+                with open_questions(settings) as questions:
+                    asked.append((await asyncio.to_thread(questions.ask, WHOLE)).rows[0])
+                published = tmp_path / "data" / "published" / "calls.duckdb"
+                if published.exists():
+                    with duckdb.connect(published, read_only=True) as copy:
+                        copies.append(copy.execute(WHOLE).fetchone())
+        await sending
+
+    assert [row for row in [*asked, *copies] if row[1] != row[2]] == []
+    assert len({tuple(row) for row in asked}) > 1, "it was asked while something was written"
+    assert copies
 
 
 class Clock:

@@ -20,7 +20,7 @@ from faust.types import TP
 
 from callweave.kafka import admin_client, end_offsets, group_offsets, partitions_of, plain_consumer
 from callweave.settings import Settings
-from callweave.standing import worker_group
+from callweave.topics import worker_group
 from schemas import jsontext
 from schemas.topics import EVENT_TOPICS, MESSAGE_BYTES_MAX, SESSIONS
 from streams.engine.positions import decode_positions, is_session_key, store_key

@@ -13,8 +13,7 @@ from aiokafka.errors import CommitFailedError, UnknownTopicOrPartitionError, for
 
 from callweave.kafka import admin_client, end_offsets, group_offsets, partitions_of, plain_consumer
 from callweave.settings import KafkaSettings, Settings
-from callweave.standing import worker_group
-from callweave.topics import apply_topics
+from callweave.topics import apply_topics, worker_group
 from schemas import jsontext
 from schemas.events import TOPIC_OF, NormalizedEvent
 from schemas.topics import CDR, EVENT_TOPICS, RECORD, SESSIONS

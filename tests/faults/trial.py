@@ -32,8 +32,7 @@ from typing_extensions import override
 from callweave.broker.local import LocalBroker
 from callweave.kafka import admin_client, group_offsets
 from callweave.settings import KafkaSettings, Settings
-from callweave.standing import worker_group
-from callweave.topics import apply_topics
+from callweave.topics import apply_topics, worker_group
 from schemas.canonical import canonical, digest
 from schemas.events import TOPIC_OF, WIRE_MODELS, EventKind, NormalizedEvent
 from schemas.topics import SESSIONS, TOPICS

@@ -41,6 +41,10 @@ MOVES_WITH_A_RETRY = {
     "seen_count",
     "last_seen_at",
     "as_of",
+    # By the clock of the query.
+    "provisional_count",
+    "provisional_share",
+    "fcr_provisional_count",
 }
 TABLES = {
     "sessions": "sdk_app_id, session_id",

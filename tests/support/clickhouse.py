@@ -37,6 +37,8 @@ _TRANSPORT = {
     "session_id",
     "wait_end_of_query",
 }
+_QUERY_BYTES = 262_144
+"""ClickHouse's own limit."""
 
 
 @dataclass
@@ -180,6 +182,9 @@ def _run(connection: Any, parameters: dict[str, str], body: bytes) -> bytes:
     try:
         if database := parameters.get("database"):
             connection.query(f"USE `{database}`", "TabSeparated")
+        if body.upper().startswith(b"INSERT"):
+            # What is inserted is no part of the query to a server; to this engine it is.
+            connection.query(f"SET max_query_size = {4 * len(body) + _QUERY_BYTES}", "TabSeparated")
         # After the others: nothing can be set any more behind it.
         for name in sorted(settings, key=lambda name: name == "readonly"):
             connection.query(f"SET {name} = {_literal(settings[name])}", "TabSeparated")

@@ -41,6 +41,7 @@ class Program:
             "KAFKA__PARTITIONS": "4",
             "RECEIVER__PORT": "0",
             "ADMIN__PORT": "0",
+            "DASHBOARD__ENABLED": "false",  # its own tests turn it on
             **self.settings,
         }
         cache = {name: os.environ[name] for name in ("CALLWEAVE_CACHE_DIR",) if name in os.environ}

@@ -136,6 +136,9 @@ class FakeSink:
         )
         return Written(frozenset(landed), 0, len(batch.letters))
 
+    def forget(self, sessions: Sequence[SessionKey], letters: Sequence[str]) -> None:
+        self._world.journal.append(("forgotten", list(sessions), list(letters)))
+
     def checkpoint(self) -> None:
         self._world.journal.append(("checkpoint",))
 
@@ -340,6 +343,7 @@ async def test_letters_and_tombstones_move_the_offsets_too() -> None:
     await loader.run(world.stop)
 
     assert world.stored == {LETTERS_0: 7, SESSIONS_0: 1}
+    assert ("forgotten", [], ["k"]) in world.journal  # the tombstone of a letter: it was erased
     assert loader.status().letters_loaded == 1
     assert world.letters == []
 

@@ -1,0 +1,325 @@
+"""Loading, for each warehouse: sessions a second with children into a table that holds many, beside a plain append.
+
+`make bench-loading SESSIONS=1000000` (`python -m bench.loading`). A third of each batch are newer versions of sessions
+anywhere in the table. The append writes the same Arrow tables into tables without keys, questions, versions or offsets
+of the same warehouse, in turns with the loader's own batches: what counts is the ratio.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import duckdb
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.results import Result, Run
+from callweave import __version__
+from schemas.columns import CHILDREN, SESSION_TABLES, SESSIONS, ColumnType, Table
+from sinks import clickhouse_session, ddl
+from sinks.copy_text import copy_text
+from sinks.ducklake_address import LAKE, LakeAddress
+from sinks.rows import ARROW_TYPES, STAMPED, SessionKey, SessionRows
+from sinks.sink import Batch, LogPartition, QueryLimits, Sink
+from sinks.warehouse import open_reader, open_sink
+from tests.support import clickhouse, postgres
+
+WAREHOUSES = ("duckdb", "postgres", "clickhouse", "ducklake", "parquet")
+URLS = {
+    "duckdb": "duckdb:///calls.duckdb",
+    "ducklake": "ducklake:sqlite:///catalogue.sqlite",
+    "parquet": "parquet:///files",
+}
+QUERIES = {
+    "count of sessions": "SELECT count(*) FROM sessions",
+    "sums by direction": "SELECT direction, count(*), sum(talk_seconds) FROM sessions GROUP BY 1",
+    "legs by agent": "SELECT agent_mail, count(*) FROM legs GROUP BY 1 ORDER BY 2 DESC LIMIT 10",
+    "one session": "SELECT * FROM sessions WHERE sdk_app_id = 1400000001 AND session_id = 's-000000012345'",
+}
+GUARANTEES = {
+    "duckdb": "rows and offsets in one transaction, highest version stays, log fsynced",
+    "postgres": "rows and offsets in one transaction, highest version stays; fsync off, as in the tests",
+    "clickhouse": "rows before offsets, highest version stays, fsynced",
+    "ducklake": "rows and offsets in one transaction, highest version stays",
+    "parquet": "rows before the commit's file, highest version stays, fsynced",
+}
+APPENDED = "none: rows are added, and may be there twice"
+CHILDREN_EACH = {"legs": 2, "recordings": 3}
+PARTITION = LogPartition("tccc.sessions", 0)
+Append = Callable[[SessionRows], None]
+
+
+@contextmanager
+def timed_round(result: Result, batch: int) -> Iterator[None]:
+    """One batch. CPU and memory are this process's: those of a server are not in them."""
+    begun, cpu = time.perf_counter(), time.process_time()
+    yield
+    rate = batch / (time.perf_counter() - begun)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    result.runs.append(Run(rate, time.process_time() - cpu, memory))
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--sessions", type=int, default=1_000_000, help="that stand there already")
+    options.add_argument("--batch", type=int, default=10_000)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--read", action="store_true", help="ask some questions afterwards, too")
+    options.add_argument("warehouses", nargs="*", default=WAREHOUSES)
+    asked = options.parse_args()
+    results = []
+    for name in asked.warehouses:
+        measured = measure(name, asked.sessions, batch=asked.batch, rounds=asked.rounds, read=asked.read)
+        results += [result.as_json() for result in measured]
+        ours, plain = ([run.rate for run in result.runs] for result in measured)
+        ratios = [append / load for load, append in zip(ours, plain, strict=True)]
+        say(
+            f"{name}: {statistics.median(ours):,.0f} sessions/s ({min(ours):,.0f} to {max(ours):,.0f}), "
+            f"{statistics.median(ratios):.1f} times the plain append's time ({min(ratios):.1f} to {max(ratios):.1f})"
+        )
+    print(json.dumps({"results": results}, indent=2))
+
+
+def measure(name: str, sessions: int, *, batch: int = 10_000, rounds: int = 5, read: bool = False) -> list[Result]:
+    """Load one warehouse: callweave's result, then the append's."""
+    ours = Result("loading", f"callweave-{name}", __version__, "sessions/s", GUARANTEES[name])
+    plain = Result("loading", f"arrow-append-{name}", pa.__version__, "sessions/s", APPENDED)
+    with tempfile.TemporaryDirectory(prefix="callweave-bench-") as place, ExitStack() as stack:
+        folder = Path(place)
+        url = stack.enter_context(an_address(name))
+        sink = open_sink(url, data_dir=folder, recording_deadline_seconds=3600)
+        stack.enter_context(closing(sink))
+        sink.open()
+        append = stack.enter_context(APPENDS[name](url, folder))
+        step, offset = 50_000, 0
+        for start in range(0, sessions, step):
+            rows = rows_of(range(start, min(start + step, sessions)), version=1)
+            offset = load(sink, rows, offset)
+            append(rows)
+        sink.checkpoint()
+        for number, rows in enumerate(batches(sessions, batch, rounds)):
+            # In turns, and the first not always first: what else the machine does strikes both.
+            for ours_turn in (number % 2 == 0, number % 2 == 1):
+                if ours_turn:
+                    with timed_round(ours, batch):
+                        offset = load(sink, rows, offset)
+                else:
+                    with timed_round(plain, batch):
+                        append(rows)
+        if read:
+            ask(name, url, folder, sink)
+    return [ours, plain]
+
+
+@contextmanager
+def an_address(name: str) -> Iterator[str]:
+    """An empty warehouse."""
+    with ExitStack() as stack:
+        match name:
+            case "postgres":
+                yield stack.enter_context(postgres.fresh_database(stack.enter_context(postgres.session_postgres())))
+            case "clickhouse":
+                server = stack.enter_context(clickhouse.session_clickhouse())
+                yield stack.enter_context(clickhouse.fresh_database(server))
+            case _:
+                yield URLS[name]
+
+
+@contextmanager
+def into_duckdb(_: str, folder: Path) -> Iterator[Append]:
+    with closing(duckdb.connect(folder / "plain.duckdb")) as database:
+        database.execute("SET checkpoint_threshold = '256MB'")
+        yield appending(database)
+
+
+@contextmanager
+def into_ducklake(_: str, folder: Path) -> Iterator[Append]:
+    address = LakeAddress.parse("ducklake:sqlite:///plain.sqlite", folder)
+    with closing(address.attached(read_only=False)) as database:
+        database.execute(f"USE {LAKE}")
+        yield appending(database)
+
+
+def appending(database: duckdb.DuckDBPyConnection) -> Append:
+    for table in SESSION_TABLES:
+        database.execute(ddl.create_table(ddl.DUCKDB, unstamped(table)))
+
+    def append(rows: SessionRows) -> None:
+        database.execute("BEGIN")
+        for name, table in rows.tables.items():
+            database.register("arrived", table)
+            database.execute(f"INSERT INTO {name} BY NAME SELECT * FROM arrived")  # noqa: S608 - names of our own
+            database.unregister("arrived")
+        database.execute("COMMIT")
+
+    return append
+
+
+@contextmanager
+def into_postgres(url: str, _: Path) -> Iterator[Append]:
+    with psycopg.connect(url) as connection:
+        connection.execute("SET TimeZone TO 'UTC'")
+        for table in SESSION_TABLES:
+            columns = ", ".join(
+                f"{ddl.quoted(column.name)} {ddl.POSTGRES.types[column.type]}" for column in unstamped(table).columns
+            )
+            connection.execute(f"CREATE TABLE plain_{table.name} ({columns})".encode())
+        connection.commit()
+
+        def append(rows: SessionRows) -> None:
+            with connection.cursor() as cursor:
+                for name, table in rows.tables.items():
+                    with cursor.copy(
+                        f"COPY plain_{name} ({ddl.names(table.column_names)}) FROM STDIN".encode()
+                    ) as copy:
+                        copy.write(copy_text(table))
+            connection.commit()
+
+        yield append
+
+
+@contextmanager
+def into_clickhouse(url: str, _: Path) -> Iterator[Append]:
+    with closing(clickhouse_session.Address(url).connect(answer_seconds=300)) as client:
+        for table in SESSION_TABLES:
+            columns = ", ".join(
+                f"{ddl.quoted(column.name)} Nullable({CLICKHOUSE_TYPES[column.type]})"
+                for column in unstamped(table).columns
+            )
+            client.command(f"CREATE TABLE plain_{table.name} ({columns}) ENGINE = MergeTree ORDER BY tuple()")
+
+        def append(rows: SessionRows) -> None:
+            for name, table in rows.tables.items():
+                if table.num_rows:
+                    client.insert_arrow(f"plain_{name}", table)
+
+        yield append
+
+
+@contextmanager
+def into_parquet(_: str, folder: Path) -> Iterator[Append]:
+    appended = folder / "appended"
+    appended.mkdir()
+
+    def append(rows: SessionRows) -> None:
+        for name, table in rows.tables.items():
+            path = appended / f"{name}-{time.monotonic_ns()}.parquet"
+            pq.write_table(table, path, compression="zstd")
+            descriptor = os.open(path, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+
+    yield append
+
+
+APPENDS = {
+    "duckdb": into_duckdb,
+    "postgres": into_postgres,
+    "clickhouse": into_clickhouse,
+    "ducklake": into_ducklake,
+    "parquet": into_parquet,
+}
+CLICKHOUSE_TYPES = {
+    ColumnType.TEXT: "String",
+    ColumnType.INTEGER: "Int64",
+    ColumnType.FRACTION: "Float64",
+    ColumnType.BOOLEAN: "Bool",
+    ColumnType.INSTANT: "DateTime64(6, 'UTC')",
+    ColumnType.JSON: "String",
+    ColumnType.BYTES: "String",
+}
+
+
+def unstamped(table: Table) -> Table:
+    """A table as its Arrow rows have it: who only appends stamps nothing."""
+    return Table(
+        table.name, table.purpose, table.key, tuple(column for column in table.columns if column.name != STAMPED)
+    )
+
+
+def batches(base: int, batch: int, rounds: int) -> Iterator[SessionRows]:
+    """Two thirds new sessions, one third newer versions of old ones, anywhere."""
+    new = batch * 2 // 3
+    for number in range(rounds):
+        old = range(number, base, max(1, base // (batch - new)))[: batch - new]
+        first = base + number * new
+        yield rows_of([*old, *range(first, first + batch - len(old))], version=2 + number)
+
+
+def load(sink: Sink, rows: SessionRows, offset: int) -> int:
+    end = offset + len(rows)
+    written = sink.write(Batch(rows, (), {PARTITION: end}, {PARTITION: offset or None}))
+    assert len(written.applied) == len(rows)
+    return end
+
+
+def ask(name: str, url: str, folder: Path, sink: Sink) -> None:
+    """What a few questions cost."""
+    reader = sink if name == "duckdb" else open_reader(url, data_dir=folder)
+    for label, sql in QUERIES.items():
+        seconds = min(timed(lambda sql=sql: reader.query(sql, QueryLimits())) for _ in range(3))
+        say(f"{name}: {label} {1000 * seconds:.0f} ms")
+    say(f"{name}: tidying {timed(sink.checkpoint):.1f} s")
+
+
+def rows_of(numbers: list[int] | range, *, version: int) -> SessionRows:
+    """Sessions of these numbers: two legs and three recordings each, every column filled."""
+    keys = tuple(SessionKey(1_400_000_001, f"s-{number:012d}") for number in numbers)
+    wanted = pa.table({"n": pa.array(numbers, pa.int64())})
+    with duckdb.connect() as maker:
+        maker.execute("SET TimeZone = 'UTC'")
+        maker.register("wanted", wanted)
+        tables = {SESSIONS.name: made(maker, SESSIONS, "wanted", version)}
+        bounds = {SESSIONS.name: list(range(len(keys) + 1))}
+        for child in CHILDREN:
+            each = CHILDREN_EACH.get(child.name, 0)
+            tables[child.name] = made(maker, child, f"wanted, range({each}) AS c(c) ORDER BY n, c", version)
+            bounds[child.name] = [each * at for at in range(len(keys) + 1)]
+    return SessionRows(keys, tables, bounds)
+
+
+def made(maker: duckdb.DuckDBPyConnection, table: Table, source: str, version: int) -> pa.Table:
+    fixed = {
+        "sdk_app_id": "1400000001",
+        "session_id": "format('s-{:012d}', n)",
+        "version": str(version),
+        "direction": "CASE WHEN n % 3 = 0 THEN 'inbound' ELSE 'outbound' END",
+    }
+    fixed |= {name: "c" for name in ("leg_sequence",) if table.name == "legs"}
+    fixed |= {name: "format('r-{}', c)" for name in ("recording_id",) if table.name == "recordings"}
+    by_type = {
+        ColumnType.TEXT: "format('{:x}', hash(n))",
+        ColumnType.INTEGER: "n % 1000",
+        ColumnType.BOOLEAN: "n % 2 = 0",
+        ColumnType.INSTANT: "make_timestamp(1790000000000000 + n * 1000000)",
+        ColumnType.JSON: "NULL",
+        ColumnType.BYTES: "NULL",
+    }
+    columns = [column for column in table.columns if column.name != STAMPED]
+    cells = ", ".join(f'{fixed.get(column.name, by_type[column.type])} AS "{column.name}"' for column in columns)
+    schema = pa.schema([pa.field(column.name, ARROW_TYPES[column.type]) for column in columns])
+    return maker.execute(f"SELECT {cells} FROM {source}").to_arrow_table().cast(schema)  # noqa: S608
+
+
+def timed(deed: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    deed()
+    return time.perf_counter() - begun
+
+
+def say(line: str) -> None:
+    """Beside the JSON, and at once."""
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

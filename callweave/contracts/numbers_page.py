@@ -1,0 +1,93 @@
+"""docs/kpis.md: what each number means, whose definition it follows, where it stands, and which cannot be given."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from schemas.columns import Table
+from sinks.kpi.definitions import ABSENT, DEFINITIONS_VERSION
+from sinks.kpi.rules import KPI_SETTINGS
+from sinks.kpi.views import KPI_VIEWS, places_of_definitions
+
+_PREFACE = """\
+# The numbers
+
+Generated from their definitions (`sinks/kpi`, `make contracts`); the warehouse has the same list as
+`kpi_definitions`. This is version {version}, which every row tells as `definitions_version`. The views are the same
+SQL in every warehouse.
+
+How to read them
+
+- **Add up numerators and denominators, never ratios.** Each ratio stands beside the two columns that it divides.
+  Percentiles come from the rows and cannot be added up: for another span or grain take them from `kpi_sessions`,
+  which has one row a call with every flag and every duration.
+- **The clock.** A call belongs to the hour and day of one moment, and all its numbers stand there: of its start in
+  `kpi_daily` and `kpi_hourly_line`, of entering the queue in `kpi_hourly_skill_group`, of the first ring in
+  `kpi_daily_agent`. `hour` is the moment at which the hour began, so the hour that comes twice when clocks go back is
+  two rows; `day` and `local_hour` are the account's (`time_zone`).
+- **Times have whole seconds**, so a wait of exactly `target_seconds` is in time. A duration that would be negative is
+  NULL, and counts nowhere.
+- **Answered is by the legs**: the earliest answer of an agent's leg, else the session's. Where the two differ,
+  `answer_mismatch_count` tells.
+- Every queued call is one of three: answered, abandoned, flow-out. One that was answered is never an abandon, however
+  it ended.
+- Internal calls are nobody's. Predictive calls have numbers of their own.
+- **Beside the numbers** stand `as_of` (the latest commit that they count), `provisional_share` (calls that ended less
+  than `provisional_seconds` ago: late reports may still change them), `completeness` and `completeness_is_final` (of
+  all the account's calls that *ended* in that hour or day, as the API told; NULL where it was never asked).
+- First contact resolution and true containment look at the caller's *next* inbound call, by the number as TCCC sends
+  it. An unknown caller has none: he is not in the base of the first, and counts as contained in the second. They
+  change until the window has passed: `fcr_provisional_count`.
+
+What an account decides ([settings](settings.md), `KPI__…`) stands in `kpi_settings`, row 0 for everybody without one
+of their own:
+
+{settings}
+"""
+
+
+def numbers_page() -> str:
+    """The page, as Markdown."""
+    settings = "\n".join(
+        f"- `{column.name}`: {column.description}" for column in KPI_SETTINGS.columns if column.name != "sdk_app_id"
+    )
+    lines = [_PREFACE.format(version=DEFINITIONS_VERSION, settings=settings), *_views(), *_definitions(), *_absent()]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _views() -> Iterator[str]:
+    yield "## Views"
+    yield ""
+    yield "| view | one row | its numbers |"
+    yield "| --- | --- | --- |"
+    counts = Counter(view for views in places_of_definitions().values() for view in views)
+    for view in KPI_VIEWS:
+        count = counts[view.name]
+        yield f"| `{view.name}` | {_key(view)} | {view.purpose}{f' ({count})' if count else ''} |"
+    yield ""
+
+
+def _key(view: Table) -> str:
+    return ", ".join(f"`{name}`" for name in view.key)
+
+
+def _definitions() -> Iterator[str]:
+    yield "## Definitions"
+    yield ""
+    yield "| number | name | formula | unit | after | version | in |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for one, views in places_of_definitions().items():
+        shown = ", ".join(view.removeprefix("kpi_") for view in views)
+        cells = (f"`{one.id}`", one.name, one.formula, one.unit, one.source, str(one.version), shown)
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _absent() -> Iterator[str]:
+    yield "## Numbers that are not given"
+    yield ""
+    yield "Absent by name rather than guessed; `kpi_definitions` has them with `is_given` false."
+    yield ""
+    yield "| number | name | asked for by | why |"
+    yield "| --- | --- | --- | --- |"
+    for one in ABSENT:
+        yield f"| `{one.id}` | {one.name} | {one.source} | {one.why} |"

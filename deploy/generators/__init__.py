@@ -1,0 +1,1 @@
+"""What deploy/ holds that is made of the code: alert rules, dashboards, topics and permissions."""

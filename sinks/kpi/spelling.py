@@ -1,0 +1,68 @@
+"""What of the numbers' SQL each warehouse spells in its own way: values inside JSON. All else is one text.
+
+The rule: a value that is not there is NULL, and a number in JSON reads as its digits. Old editions of TCCC's CDR write
+`key` and `label`.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+_EXTRA: Final = "ifNull(s.extra, '')"
+
+
+def _either(json: str, upper: str, lower: str) -> str:
+    return f"COALESCE({json} ->> '{upper}', {json} ->> '{lower}', '')"
+
+
+def _pressed(key: str, label: str) -> str:
+    return f"{key} || CASE WHEN {label} = '' THEN '' ELSE ':' || {label} END"
+
+
+def _read(json: str, *path: str) -> str:
+    """A value of ClickHouse's text; an empty text where there is none."""
+    where = ", ".join((json, *path))
+    return f"if(JSONType({where}) = 'String', JSONExtractString({where}), JSONExtractRaw({where}))"
+
+
+def _either_read(json: str, *path: str, names: tuple[str, str]) -> str:
+    upper, lower = (_read(json, *path, f"'{name}'") for name in names)
+    return f"if({upper} = '', {lower}, {upper})"
+
+
+_KEY: Final = ("Key", "key")
+_LABEL: Final = ("Label", "label")
+_LAST_PRESSED: Final = "(s.extra -> 'PostIVRKeyPressed' -> -1)"
+_ARRAY: Final = "CASE WHEN JSONB_TYPEOF(s.extra -> 'IVRKeyPressedEx') = 'array' THEN s.extra -> 'IVRKeyPressedEx' END"
+_IN_DUCKDB: Final = _pressed(_either("pressed", *_KEY), _either("pressed", *_LABEL))
+_IN_POSTGRES: Final = _pressed(_either("pressed.value", *_KEY), _either("pressed.value", *_LABEL))
+_IN_CLICKHOUSE: Final = (
+    f"concat({_either_read('pressed', names=_KEY)}, "
+    f"if({_either_read('pressed', names=_LABEL)} = '', '', concat(':', {_either_read('pressed', names=_LABEL)})))"
+)
+
+JSON_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
+    "duckdb": {
+        "tccc_duration": "s.extra ->> 'Duration'",
+        "satisfaction_key": f"NULLIF({_either(_LAST_PRESSED, *_KEY)}, '')",
+        "ivr_path": (
+            f"NULLIF(ARRAY_TO_STRING([{_IN_DUCKDB} "
+            "FOR pressed IN JSON_EXTRACT(s.extra, '$.IVRKeyPressedEx[*]')], '>'), '')"
+        ),
+    },
+    "postgres": {
+        "tccc_duration": "s.extra ->> 'Duration'",
+        "satisfaction_key": f"NULLIF({_either(_LAST_PRESSED, *_KEY)}, '')",
+        "ivr_path": (
+            f"(SELECT NULLIF(STRING_AGG({_IN_POSTGRES}, '>' ORDER BY pressed.place), '') "  # noqa: S608 - our own
+            f"FROM JSONB_ARRAY_ELEMENTS({_ARRAY}) WITH ORDINALITY AS pressed (value, place))"
+        ),
+    },
+    "clickhouse": {
+        "tccc_duration": "NULLIF(" + _read(_EXTRA, "'Duration'") + ", '')",
+        "satisfaction_key": ("NULLIF(" + _either_read(_EXTRA, "'PostIVRKeyPressed'", "-1", names=_KEY) + ", '')"),
+        "ivr_path": (
+            f"NULLIF(arrayStringConcat(arrayMap(pressed -> {_IN_CLICKHOUSE}, "
+            f"JSONExtractArrayRaw({_EXTRA}, 'IVRKeyPressedEx')), '>'), '')"
+        ),
+    },
+}

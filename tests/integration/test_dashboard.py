@@ -1,0 +1,176 @@
+"""The page in a real browser, over a real warehouse: what is on the screen is what SQL says."""
+
+import json
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from callweave.dashboard.server import DashboardServer
+from callweave.reading import open_questions
+from callweave.settings import DashboardSettings, KafkaSettings, Settings, WarehouseSettings
+from sinks.rows import lay_out, read_document
+from sinks.sink import Batch, LogPartition
+from sinks.warehouse import open_sink
+from tests.support.browser import a_browser
+from tests.support.program import Program, eventually
+from tests.support.sessions import APP, RECEIVED_AT, a_leg, a_recording, a_session, session_record
+
+AXE = Path(__file__).parents[1] / "support/vendor/axe.min.js"
+TODAY = datetime.now(UTC).date()
+DAY = f"from={RECEIVED_AT:%Y-%m-%d}&to={RECEIVED_AT:%Y-%m-%d}"
+VIEWS = (f"/?{DAY}", f"/?view=pipeline&{DAY}", f"/?view=find&{DAY}", f"/?view=call&sdk_app_id={APP}&session_id=s-0")
+
+
+def a_call(number: int) -> Any:
+    """Every third gives up; the rest talk, and one of two recordings is missing."""
+    start = RECEIVED_AT - timedelta(hours=2) + timedelta(minutes=7 * number)
+    answered = start + timedelta(seconds=10 + 5 * number) if number % 3 else None
+    end = start + timedelta(minutes=3)
+    shared = {"agent_mail": "ann@example.com", "rang_at": start + timedelta(seconds=5), "answered_at": answered}
+    return a_session(
+        f"s-{number}",
+        has_cdr=True,
+        source="push",
+        direction="inbound",
+        call_type="inbound",
+        caller="008613800138000",
+        customer_number="008613800138000",
+        started_at=start,
+        queued_at=start,
+        ended_at=end,
+        end_status="ok" if answered else "waitingGiveUp",
+        skill_group_name="o'rders",
+        leg_count=1,
+        recordings_expected=1,
+        recordings_missing=1,
+        legs=[a_leg(0, **shared, ended_at=end)],
+        recordings=[a_recording(f"r-{number}", side="agent", leg_sequence=0)],
+        **({k: v for k, v in shared.items() if k != "agent_mail"}),
+        agent_mail="ann@example.com",
+    )
+
+
+def fill(url: str, data_dir: Path) -> None:
+    sink = open_sink(url, data_dir=data_dir, recording_deadline_seconds=60)
+    sink.open()
+    rows, unfit = lay_out(read_document(*session_record(a_call(number))) for number in range(9))
+    assert not unfit
+    part = LogPartition("t.sessions", 0)
+    sink.write(Batch(rows, [], {part: 9}, {part: None}))
+    sink.close()
+
+
+@asynccontextmanager
+async def serving(data_dir: Path, url: str, **knobs: Any) -> AsyncIterator[tuple[DashboardServer, Settings]]:
+    settings = Settings.model_construct(
+        data_dir=data_dir,
+        kafka=KafkaSettings(),
+        warehouse=WarehouseSettings(url=url, recording_deadline_seconds=60),
+        dashboard=DashboardSettings(port=0, **knobs),
+    )
+    server = DashboardServer(settings)
+    await server.start()
+    try:
+        yield server, settings
+    finally:
+        await server.stop()
+
+
+@pytest.fixture(params=["duckdb", "postgres", "clickhouse"])
+def warehouse_url(request: pytest.FixtureRequest) -> str:
+    return "duckdb:///calls.duckdb" if request.param == "duckdb" else request.getfixturevalue(f"{request.param}_url")
+
+
+async def test_every_panel_says_what_sql_says_on_every_warehouse(tmp_path, warehouse_url):
+    fill(warehouse_url, tmp_path)
+    async with serving(tmp_path, warehouse_url) as (server, settings), aiohttp.ClientSession(server.url) as client:
+        answers = {}
+        for panel in ("today", "pipeline", "calls", "choices"):
+            for narrower in ("", "&queue=o'rders&agent=ann@example.com", "&q=13800138000"):
+                async with client.get(f"/api/{panel}?{DAY}{narrower}") as answer:
+                    assert answer.status == 200, await answer.text()
+                    answers[panel, narrower] = (await answer.json())["tables"]
+                    etag = answer.headers["ETag"]
+                async with client.get(f"/api/{panel}?{DAY}{narrower}", headers={"If-None-Match": etag}) as again:
+                    assert again.status == 304
+    with open_questions(settings) as questions:
+        row = questions.ask("SELECT SUM(answered_count) AS answered, SUM(queued_count) AS queued FROM kpi_daily").rows[
+            0
+        ]
+    totals = answers["today", ""]["totals"]
+    shown = dict(zip(totals["columns"], totals["rows"][0], strict=True))
+
+    assert [shown["answered_count"], shown["queued_count"]] == [int(row[0]), int(row[1])] == [6, 9]
+    assert shown["recordings_missing"] == 9
+    assert answers["today", ""]["agents"]["rows"][0][:3] == ["ann@example.com", 9, 6]
+    assert len(answers["calls", "&q=13800138000"]["calls"]["rows"]) == 9
+    assert "008613800138000" not in str(answers)
+
+
+async def test_the_screen_says_what_sql_says_is_clean_to_axe_and_asks_nobody_else(tmp_path):
+    fill("duckdb:///calls.duckdb", tmp_path)
+    async with serving(tmp_path, "duckdb:///calls.duckdb") as (server, settings), a_browser() as browser:
+        with open_questions(settings) as questions:
+            answered = questions.ask("SELECT SUM(answered_count) AS answered FROM kpi_daily").rows[0][0]
+        for theme, locale, width in (("light", "en-GB", 1280), ("dark", "zh-CN", 1280), ("light", "zh-CN", 390)):
+            size = {"width": width, "height": 800}
+            # axe is put in by the driver, which the page's own policy would refuse.
+            context = await browser.new_context(viewport=size, locale=locale, color_scheme=theme, bypass_csp=True)
+            page = await context.new_page()
+            requests: list[str] = []
+            problems: list[str] = []
+            page.on("request", lambda request, into=requests: into.append(request.url))
+            page.on("pageerror", lambda error, into=problems: into.append(str(error)))
+            for view in VIEWS:
+                await page.goto(server.url.rstrip("/") + view)
+                await page.wait_for_selector("#pulse[data-state=good]")
+                await page.add_script_tag(path=str(AXE))
+                found = (await page.evaluate("axe.run()"))["violations"]
+                assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == [], (view, theme)
+                assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (view, width)
+                if view == VIEWS[0]:
+                    assert await page.inner_text("[data-figure=answered_count]") == str(int(answered))
+            assert problems == []
+            assert all(url.startswith((server.url, "data:")) for url in requests)
+            await context.close()
+
+
+async def test_the_policy_refuses_nothing_that_the_page_does(tmp_path):
+    fill("duckdb:///calls.duckdb", tmp_path)
+    async with serving(tmp_path, "duckdb:///calls.duckdb") as (server, _), a_browser() as browser:
+        page = await browser.new_page()
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        for view in VIEWS:
+            await page.goto(server.url.rstrip("/") + view)
+            await page.wait_for_selector("#pulse[data-state=good]")
+        await page.goto(server.url.rstrip("/") + VIEWS[0])
+        await page.wait_for_selector("canvas")
+
+    assert [text for text in said if "Content Security Policy" in text or "Refused" in text] == []
+
+
+def test_up_serves_the_page_beside_the_writer_of_duckdb(tmp_path, kafka, topic_prefix):
+    program = Program(tmp_path / "data", kafka, topic_prefix, {"DASHBOARD__ENABLED": "true", "DASHBOARD__PORT": "0"})
+    with program.up() as push_url:
+        program.run("simulate", "--url", push_url, "--sessions", "40", "--seed", "7")
+        program.run("status", "--wait-idle", "60")
+        page_url = eventually(lambda: program.roles().get("dashboard", {}).get("page_url"))
+        days = f"from={TODAY - timedelta(days=5)}&to={TODAY + timedelta(days=1)}"
+        with urllib.request.urlopen(f"{page_url}api/today?{days}", timeout=30) as answer:
+            totals = json.load(answer)["tables"]["totals"]
+        told = program.sql("select sum(answered_count) as answered, sum(offered_count) as offered from kpi_daily")[0]
+        call = program.sql("select sdk_app_id, session_id from sessions where has_cdr order by session_id limit 1")[0]
+        named = f"sdk_app_id={call['sdk_app_id']}&session_id={call['session_id']}&pushes=1"
+        with urllib.request.urlopen(f"{page_url}api/call?{named}", timeout=60) as answer:
+            pushes = json.load(answer)["tables"]["pushes"]["rows"]
+    shown = dict(zip(totals["columns"], totals["rows"][0], strict=True))
+
+    assert (shown["answered_count"], shown["offered_count"]) == (int(told["answered"]), int(told["offered"]))
+    assert "cdr" in {row[1] for row in pushes}
