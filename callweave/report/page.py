@@ -18,21 +18,31 @@ main { max-width: 1080px; margin: 0 auto; padding: 24px 20px 48px; }
 h1 { font-size: 26px; margin: 0; } h2 { font-size: 20px; margin: 36px 0 12px; }
 h3 { font-size: 15px; margin: 0 0 10px; }
 p { color: var(--soft); margin: 4px 0 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: 12px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(126px, 1fr)); gap: 12px; }
 .tile, section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 14px 16px; }
 .tile b { display: block; font-size: 26px; font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: 13px; }
-.two { display: grid; grid-template-columns: repeat(auto-fit, minmax(340px, 1fr)); gap: 12px; margin-top: 12px; }
+.two { display: grid; gap: 12px; margin-top: 12px;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 470px), 1fr)); }
 section { overflow-x: auto; }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th { text-align: right; font-weight: 500; color: var(--soft); font-size: 13px; padding: 4px 6px; }
 td { text-align: right; padding: 5px 6px; border-top: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
+h3 i { display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin: 0 4px 0 12px; }
+h3 small { font-weight: 400; color: var(--soft); }
+p + .tiles { margin-top: 10px; }
 svg { width: 100%; height: auto; display: block; }
 svg text { fill: var(--soft); font-size: 11px; }
 footer { color: var(--soft); margin-top: 28px; font-size: 13px; }
 @media print { body { background: #fff; } section, .tile { break-inside: avoid; } }
 """
+
+
+_LEGEND: Final = "".join(
+    f'<i style="background: var(--{colour})"></i><small>{colour}</small>'
+    for colour in ("answered", "abandoned", "neither")
+)
 
 
 def page_of(report: Report) -> str:
@@ -78,7 +88,7 @@ def _account(report: Report, account: Account) -> str:
     results = [[str(row["end_status"]), whole(row["session_count"])] for row in account.results]
     return f"""<h2>Account {account.sdk_app_id}</h2><p>Days of {escape(account.time_zone)}{note}</p>
 <div class="tiles">{boxes}</div>
-<div class="two"><section><h3>Queued calls by hour</h3>{_bars(account.hours)}</section>
+<div class="two"><section><h3>Queued calls by hour {_LEGEND}</h3>{_bars(account.hours)}</section>
 {_days(account)}
 {_table("Queues", ["Queue", "Queued", "Answered", "Abandoned", "Service level", "Speed"], _queues(account))}
 {_table("Agents", ["Agent", "Answered", "Not answered", "Talk", "Outbound", "Transferred"], _agents(account))}
