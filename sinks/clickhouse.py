@@ -73,7 +73,7 @@ _INSERT: Final = {
     "insert_deduplicate": 0,
 }
 _QUERY_BYTES_MAX: Final = 256 * 1024 * 1024
-"""The question about what stands there names every session of the batch."""
+"""The question about what stands there names every session of the batch; the record of a migration every statement."""
 _MARK_BITS: Final = 16
 _FORGOTTEN_AT_ONCE: Final = 500
 _T = TypeVar("_T")
@@ -120,7 +120,7 @@ class ClickHouseSink:
             client = self._connected()
             migration = self._planned(client)
             for statement in (*migration.statements, *migration.notes):
-                client.command(statement)
+                client.command(statement, settings={"max_query_size": _QUERY_BYTES_MAX})
             return migration
 
     def offsets(self) -> dict[LogPartition, int]:
@@ -214,7 +214,8 @@ class ClickHouseSink:
             return Migration()
         notes = [inserted_note(key, value) for key, value in layout_notes(found, wanted).items()]
         told = record(statements, wanted.digest, now="now64(6, 'UTC')", literal=_literal)
-        return Migration(statements, (*notes, told))
+        # The record holds all the others, and is longer than a server takes unasked.
+        return Migration(statements, (*notes, told), opening=(f"SET max_query_size = {_QUERY_BYTES_MAX}",))
 
     def _write(self, client: Client, batch: Batch) -> Written:
         standing = _standing(client)

@@ -82,9 +82,13 @@ class Place:
                 with psycopg.connect(self.url, autocommit=True) as connection:
                     connection.execute(script.encode())
             case _:
-                for statement in STATEMENT.findall(script):
-                    if statement.strip():
-                        self._server.execute(statement, database_of(self.url))
+                settings: dict[str, str] = {}
+                for statement in filter(str.strip, STATEMENT.findall(script)):
+                    if setting := re.fullmatch(r"\s*SET (\w+) = (\w+)", statement):
+                        # A client's session would keep it; a request is a session of its own.
+                        settings[setting[1]] = setting[2]
+                        continue
+                    self._server.execute(statement, database_of(self.url), **settings)
 
     def lay_out(self, layout: str) -> None:
         if self.kind == "parquet":

@@ -74,9 +74,9 @@ class ClickHouseServer:
             self.process.wait(START_SECONDS)
             self.process = None
 
-    def execute(self, sql: str, database: str = "default") -> str:
+    def execute(self, sql: str, database: str = "default", **settings: str) -> str:
         """Run one statement by hand."""
-        address = f"http://127.0.0.1:{self.port}/?{urllib.parse.urlencode({'database': database})}"
+        address = f"http://127.0.0.1:{self.port}/?{urllib.parse.urlencode({'database': database, **settings})}"
         request = urllib.request.Request(
             address, sql.encode(), {"X-ClickHouse-User": USER, "X-ClickHouse-Key": PASSWORD}
         )
