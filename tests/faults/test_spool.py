@@ -5,7 +5,6 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -74,7 +73,7 @@ async def test_what_was_spooled_reaches_kafka_in_order_of_arrival_in_batches_and
     async with a_spool(tmp_path / "spool", kafka) as house:
         entries = [an_entry(name, at=RECEIVED_AT + timedelta(milliseconds=7)) for name in NAMES]
         entries.append(an_entry("with a letter", EndedTimestamp=-1))
-        entries.append(replace(entries[-1], event=None))
+        entries.append(entries[-1]._replace(event=None))
         for entry in entries:
             await house.log.append(entry)
         kafka.away = None
