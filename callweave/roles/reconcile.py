@@ -89,7 +89,8 @@ async def _span(
             if again:
                 wired.progress.forget_before(now)
             apps = wired.reconciler.standings
-            wanted = {app: unsettled_hours(app, wired.progress.asked, first, last, now) for app in apps}
+            known = wired.progress.asked
+            wanted = {app: unsettled_hours(app, known, first, last, timing=wired.timing, now=now) for app in apps}
             total, done = sum(map(len, wanted.values())), 0
             tell(0, total)
 

@@ -100,10 +100,13 @@ def hours_between(sdk_app_id: int, first: datetime, last: datetime, now: datetim
 
 
 def unsettled_hours(
-    sdk_app_id: int, known: Mapping[Hour, Asked], first: datetime, last: datetime, now: datetime
+    sdk_app_id: int, known: Mapping[Hour, Asked], first: datetime, last: datetime, *, timing: Timing, now: datetime
 ) -> list[Hour]:
-    """The hours of a span that are not final: what is left of a back-fill that was interrupted."""
-    hours = hours_between(sdk_app_id, first, last, now)
+    """The hours of a span that are not final: what is left of a back-fill that was interrupted.
+
+    An hour that began less than the lag ago has nothing to read yet, and the API refuses a span that ends before it.
+    """
+    hours = [hour for hour in hours_between(sdk_app_id, first, last, now) if timing.until(hour, now) > hour.start]
     return [hour for hour in hours if hour not in known or not known[hour].is_final]
 
 

@@ -67,6 +67,7 @@ class Office:
     clients: list[ApiClient]
     registry: CollectorRegistry
     moment: datetime
+    timing: Timing
 
     def problems(self) -> dict[int, str | None]:
         """What each application suffers from."""
@@ -78,7 +79,7 @@ class Office:
         first = self.moment - timedelta(days=days)
 
         def hours(app: int) -> Any:
-            return unsettled_hours(app, self.progress.asked, first, self.moment, self.moment)
+            return unsettled_hours(app, self.progress.asked, first, self.moment, timing=self.timing, now=self.moment)
 
         await self.reconciler.read_hours(hours, asyncio.Event(), lambda _hour: None)
         return len(self.kafka.events) - before
@@ -114,11 +115,12 @@ async def an_office(
         for account in accounts
     ]
     publisher = PatientPublisher(KafkaLogOptions(connection={}, topic_prefix=PREFIX), lambda: log)
+    timing = timing or Timing(lag=timedelta(0), overlap=timedelta(0), absent_after=timedelta(0))
     reconciler = Reconciler(
         list(zip(accounts, clients, strict=True)),
         ReconcileOptions(
             topic_prefix=PREFIX,
-            timing=timing or Timing(lag=timedelta(0), overlap=timedelta(0), absent_after=timedelta(0)),
+            timing=timing,
             concurrency=4,
         ),
         publisher=publisher,
@@ -127,7 +129,7 @@ async def an_office(
         now=lambda: moment,
     )
     try:
-        yield Office(reconciler, progress, log, clients, registry, moment)
+        yield Office(reconciler, progress, log, clients, registry, moment, timing)
     finally:
         for client in clients:
             client.close()

@@ -69,12 +69,20 @@ def test_an_old_hour_that_is_not_final_is_read_though_it_is_beyond_the_back_fill
     assert hours == [HOUR]
 
 
+def test_a_back_fill_leaves_out_an_hour_that_has_nothing_to_read_yet() -> None:
+    hour = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+    for minutes, newest in ((9.0, 2), (10.0, 2), (10.1, 3)):
+        now = hour + minutes * MINUTE
+        hours = unsettled_hours(APP, {}, hour - timedelta(hours=5), now, timing=TIMING, now=now)
+        assert max(hours).start.hour == newest, minutes
+
+
 def test_a_back_fill_goes_as_far_as_the_api_tells_and_skips_what_is_final() -> None:
     now = datetime(2026, 11, 24, 3, 55, tzinfo=UTC)
     first = now - timedelta(days=400)
-    hours = unsettled_hours(APP, {}, first, now, now)
+    hours = unsettled_hours(APP, {}, first, now, timing=TIMING, now=now)
     known = {hour: Asked(now, hour.end, is_final=True) for hour in hours[100:]}
 
     assert hours[-1].start > now - timedelta(days=180)
     assert len(hours) == 180 * 24 - 1  # the oldest would be refused by the time of its last page
-    assert unsettled_hours(APP, known, first, now, now) == hours[:100]
+    assert unsettled_hours(APP, known, first, now, timing=TIMING, now=now) == hours[:100]
