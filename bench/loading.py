@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from bench.results import Result, Run
 from callweave import __version__
 from schemas.columns import CHILDREN, SESSION_TABLES, SESSIONS, ColumnType, Table
-from sinks import clickhouse_session, ddl
+from sinks import clickhouse_layout, clickhouse_session, ddl
 from sinks.copy_text import copy_text
 from sinks.ducklake_address import LAKE, LakeAddress
 from sinks.rows import ARROW_TYPES, STAMPED, SessionKey, SessionRows
@@ -192,7 +192,7 @@ def into_clickhouse(url: str, _: Path) -> Iterator[Append]:
     with closing(clickhouse_session.Address(url).connect(answer_seconds=300)) as client:
         for table in SESSION_TABLES:
             columns = ", ".join(
-                f"{ddl.quoted(column.name)} Nullable({CLICKHOUSE_TYPES[column.type]})"
+                f"{ddl.quoted(column.name)} Nullable({clickhouse_layout.TYPES[column.type]})"
                 for column in unstamped(table).columns
             )
             client.command(f"CREATE TABLE plain_{table.name} ({columns}) ENGINE = MergeTree ORDER BY tuple()")
@@ -227,15 +227,6 @@ APPENDS = {
     "clickhouse": into_clickhouse,
     "ducklake": into_ducklake,
     "parquet": into_parquet,
-}
-CLICKHOUSE_TYPES = {
-    ColumnType.TEXT: "String",
-    ColumnType.INTEGER: "Int64",
-    ColumnType.FRACTION: "Float64",
-    ColumnType.BOOLEAN: "Bool",
-    ColumnType.INSTANT: "DateTime64(6, 'UTC')",
-    ColumnType.JSON: "String",
-    ColumnType.BYTES: "String",
 }
 
 
