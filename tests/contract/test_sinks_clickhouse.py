@@ -281,7 +281,7 @@ def test_a_user_without_grants_is_told_which(sink: ClickHouseSink, monkeypatch: 
         raise DatabaseError("Not enough privileges", code=497)
 
     monkeypatch.setattr(clickhouse, "_catalogue", refuse)
-    with pytest.raises(MisconfiguredError, match="grant the user of WAREHOUSE__URL SELECT, INSERT"):
+    with pytest.raises(MisconfiguredError, match="the user of WAREHOUSE__URL needs SELECT and INSERT"):
         sink.open()
 
 
