@@ -27,6 +27,8 @@ _ONE_WRITER: Final = ("duckdb:", "parquet:", "ducklake:")
 _ANSWER_SECONDS: Final = 600.0
 _ATTEMPTS: Final = 5
 """Some seconds for each part of a batch: a server fails over, the loader of a lake commits meanwhile."""
+_LAST_ATTEMPTS: Final = 25
+"""About a minute for what cannot be halved any more: beside a loader that never rests, its turn comes by chance."""
 
 _T = TypeVar("_T")
 
@@ -53,13 +55,14 @@ class OwnPlace:
 
     def correct(self, corrections: Sequence[Correction]) -> Corrected:
         """In a batch of their own; tried again while the warehouse is busy or away, and then in halves."""
+        attempt = partial(correct, self.sink, corrections, self.versions_of, self.discretion)
+        if len(corrections) == 1:
+            return patiently(attempt, _LAST_ATTEMPTS)
         try:
-            return patiently(partial(correct, self.sink, corrections, self.versions_of, self.discretion))
+            return patiently(attempt)
         except SinkUnavailableError:
-            if len(corrections) == 1:
-                raise
-        # Between two commits of a busy loader of a lake, only a short transaction finds its place.
-        middle = len(corrections) // 2
+            # Between two commits of a busy loader of a lake, only a short transaction finds its place.
+            middle = len(corrections) // 2
         first, second = self.correct(corrections[:middle]), self.correct(corrections[middle:])
         return Corrected(first.applied | second.applied, {**first.refused, **second.refused})
 
@@ -96,9 +99,9 @@ def opened_place(settings: Settings, versions_of: VersionsOf | None, discretion:
         sink.close()
 
 
-def patiently(attempt: Callable[[], _T]) -> _T:
+def patiently(attempt: Callable[[], _T], attempts: int = _ATTEMPTS) -> _T:
     """Repeat what a busy warehouse fails at; its SinkUnavailableError when it stays so."""
-    for delay in islice(delays(0.25, 4.0), _ATTEMPTS - 1):
+    for delay in islice(delays(0.25, 4.0), attempts - 1):
         try:
             return attempt()
         except SinkUnavailableError:
