@@ -146,11 +146,16 @@ async def test_only_what_changed_is_published_again(ledger: Path) -> None:
 
 
 async def test_trouble_on_every_third_request_costs_requests_and_no_row(ledger: Path) -> None:
+    all_of_them = {session.session_id for session in SESSIONS}
     async with served(ledger, faults=TROUBLE) as (server, _), an_office(an_account(server)) as office:
-        await office.read()
+        # One call in a thousand fails in all its attempts: its hour is asked for in the next pass, as by the role.
+        for _ in range(5):
+            await office.read()
+            if sessions_in(office.kafka) == all_of_them:
+                break
 
     assert office.problems() == dict.fromkeys(office.problems())
-    assert sessions_in(office.kafka) == {session.session_id for session in SESSIONS}
+    assert sessions_in(office.kafka) == all_of_them
 
 
 async def test_rows_that_appear_while_a_client_pages_are_not_missed(tmp_path: Path) -> None:
