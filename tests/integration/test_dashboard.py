@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from playwright.async_api import Page
 
 from callweave.dashboard.server import DashboardServer
 from callweave.reading import open_questions
@@ -21,6 +22,8 @@ from tests.support.browser import a_browser
 from tests.support.program import Program, eventually
 from tests.support.sessions import APP, RECEIVED_AT, a_leg, a_recording, a_session, session_record
 
+DEADLINE_MS = 120_000
+"""Of each wait: a loaded machine takes its time, and a condition that is met costs none of it."""
 AXE = Path(__file__).parents[1] / "support/vendor/axe.min.js"
 TODAY = datetime.now(UTC).date()
 DAY = f"from={RECEIVED_AT:%Y-%m-%d}&to={RECEIVED_AT:%Y-%m-%d}"
@@ -82,6 +85,13 @@ async def serving(data_dir: Path, url: str, **knobs: Any) -> AsyncIterator[tuple
         await server.stop()
 
 
+async def settled(page: Page, address: str) -> None:
+    """Open it, and wait until all of it has been answered and drawn: nothing changes it before the next refresh."""
+    await page.goto(address)
+    await page.wait_for_selector("#pulse[data-state=good]")
+    await page.wait_for_function("document.querySelector('[aria-busy=true]') === null")
+
+
 @pytest.fixture(params=["duckdb", "postgres", "clickhouse"])
 def warehouse_url(request: pytest.FixtureRequest) -> str:
     return "duckdb:///calls.duckdb" if request.param == "duckdb" else request.getfixturevalue(f"{request.param}_url")
@@ -122,14 +132,14 @@ async def test_the_screen_says_what_sql_says_is_clean_to_axe_and_asks_nobody_els
             size = {"width": width, "height": 800}
             # axe is put in by the driver, which the page's own policy would refuse.
             context = await browser.new_context(viewport=size, locale=locale, color_scheme=theme, bypass_csp=True)
+            context.set_default_timeout(DEADLINE_MS)
             page = await context.new_page()
             requests: list[str] = []
             problems: list[str] = []
             page.on("request", lambda request, into=requests: into.append(request.url))
             page.on("pageerror", lambda error, into=problems: into.append(str(error)))
             for view in VIEWS:
-                await page.goto(server.url.rstrip("/") + view)
-                await page.wait_for_selector("#pulse[data-state=good]")
+                await settled(page, server.url.rstrip("/") + view)
                 await page.add_script_tag(path=str(AXE))
                 found = (await page.evaluate("axe.run()"))["violations"]
                 assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == [], (view, theme)
@@ -145,13 +155,13 @@ async def test_the_policy_refuses_nothing_that_the_page_does(tmp_path):
     fill("duckdb:///calls.duckdb", tmp_path)
     async with serving(tmp_path, "duckdb:///calls.duckdb") as (server, _), a_browser() as browser:
         page = await browser.new_page()
+        page.set_default_timeout(DEADLINE_MS)
         said: list[str] = []
         page.on("console", lambda message: said.append(message.text))
         for view in VIEWS:
-            await page.goto(server.url.rstrip("/") + view)
-            await page.wait_for_selector("#pulse[data-state=good]")
-        await page.goto(server.url.rstrip("/") + VIEWS[0])
-        await page.wait_for_selector("canvas")
+            await settled(page, server.url.rstrip("/") + view)
+        await settled(page, server.url.rstrip("/") + VIEWS[0])
+        assert await page.query_selector("canvas") is not None
 
     assert [text for text in said if "Content Security Policy" in text or "Refused" in text] == []
 

@@ -21,7 +21,7 @@ export class DataTable {
     this.more = el("button", { type: "button", class: "more", onclick: () => this.showMore() });
     this.element = el(
       "section",
-      { class: "panel", "aria-labelledby": id },
+      { class: "panel", "aria-labelledby": id, "aria-busy": "true" },
       el("div", { class: "panel-head" }, el(`h${level}`, { id }, title, " ", this.count), this.download),
       note ? el("p", { class: "note" }, note) : null,
       el(
@@ -43,6 +43,7 @@ export class DataTable {
     this.rows = table.rows.map((row) => Object.fromEntries(table.columns.map((name, place) => [name, row[place]])));
     say(this.count, this.rows.length ? `${number(this.rows.length)}${table.truncated ? "+" : ""}` : "");
     this.download.href = this.csv();
+    this.element.removeAttribute("aria-busy");
     this.draw();
   }
 

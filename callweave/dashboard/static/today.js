@@ -45,6 +45,7 @@ export function showToday(main, tell) {
   const figures = cards(CARDS);
   const empty = el("div", { class: "invitation", hidden: true });
   const span = el("p", { class: "span" });
+  const otherDays = el("p", { class: "note warning", hidden: true });
   const calls = new Chart({
     title: t("today.calls_by_quarter"),
     legend: [["good", t("column.answered_count")], ["bad", t("column.abandoned_count")], ["other", t("today.other_ends")]],
@@ -120,6 +121,7 @@ export function showToday(main, tell) {
   main.replaceChildren(
     el("h1", { class: "quiet" }, t("view.today")),
     span,
+    otherDays,
     empty,
     figures.element,
     el("div", { class: "pair pair-wide" }, calls.element, queues.element),
@@ -133,6 +135,8 @@ export function showToday(main, tell) {
       const row = { ...rowsOf(tables.totals)[0], target_seconds: facts.target_seconds };
       figures.update(row);
       say(span, spanText(facts));
+      otherDays.hidden = !facts.other_days.length;
+      say(otherDays, facts.other_days.map(otherDaysText).join(" "));
       invite(empty, row);
       const quarterRows = filledQuarters(rowsOf(tables.quarter_hours));
       calls.update(quarterRows);
@@ -164,12 +168,16 @@ function spanText({ since, until }) {
   return `${dayClock(since)} – ${dayClock(until)}`;
 }
 
+/** Whose days are not those of this page: the views of the numbers count them elsewhere. */
+const otherDaysText = ({ account, time_zone: zone }) => t(account === null ? "days.others" : "days.of_account", { account, zone });
+
 /** A day without calls says so, and where the latest calls are. */
 async function invite(place, row) {
   const isEmpty = !row.sessions;
   place.hidden = !isEmpty;
   if (!isEmpty || place.childElementCount) return;
-  const { data } = await ask("/api/choices");
+  const { data } = await ask("/api/choices").catch(() => ({ data: null }));
+  if (data === null) return; // the next answer invites again
   const latest = data.facts.latest_call_at;
   const link = latest && el("a", { class: "button", href: hrefOf("today", { from: isoDay(latest), to: isoDay(latest) }) }, t("empty.day.latest", { day: day(latest) }));
   const words = latest ? t(asked().size ? "empty.day.filtered" : "empty.day") : t("empty.warehouse");
