@@ -13,6 +13,7 @@ import pytest
 from playwright.async_api import Page
 
 from callweave.dashboard.server import DashboardServer
+from callweave.kpi_settings import KpiSettings, kpi_rules
 from callweave.reading import open_questions
 from callweave.settings import DashboardSettings, KafkaSettings, Settings, WarehouseSettings
 from sinks.rows import lay_out, read_document
@@ -22,6 +23,7 @@ from tests.support.browser import a_browser
 from tests.support.program import Program, eventually
 from tests.support.sessions import APP, RECEIVED_AT, a_leg, a_recording, a_session, session_record
 
+NO_RULES = KpiSettings()
 DEADLINE_MS = 120_000
 """Of each wait: a loaded machine takes its time, and a condition that is met costs none of it."""
 AXE = Path(__file__).parents[1] / "support/vendor/axe.min.js"
@@ -59,6 +61,14 @@ def a_call(number: int) -> Any:
     )
 
 
+def a_queued_call(session_id: str, app: int, start: datetime) -> Any:
+    """A call that waited for ten seconds and gave up."""
+    end = start + timedelta(seconds=10)
+    values = {"source": "push", "direction": "inbound", "call_type": "inbound", "end_status": "waitingGiveUp"}
+    times = {"started_at": start, "queued_at": start, "ended_at": end}
+    return a_session(session_id, sdk_app_id=app, has_cdr=True, **values, **times)
+
+
 def fill(url: str, data_dir: Path) -> None:
     sink = open_sink(url, data_dir=data_dir, recording_deadline_seconds=60)
     sink.open()
@@ -70,12 +80,15 @@ def fill(url: str, data_dir: Path) -> None:
 
 
 @asynccontextmanager
-async def serving(data_dir: Path, url: str, **knobs: Any) -> AsyncIterator[tuple[DashboardServer, Settings]]:
+async def serving(
+    data_dir: Path, url: str, *, kpi: KpiSettings = NO_RULES, **knobs: Any
+) -> AsyncIterator[tuple[DashboardServer, Settings]]:
     settings = Settings.model_construct(
         data_dir=data_dir,
         kafka=KafkaSettings(),
         warehouse=WarehouseSettings(url=url, recording_deadline_seconds=60),
         dashboard=DashboardSettings(port=0, **knobs),
+        kpi=kpi,
     )
     server = DashboardServer(settings)
     await server.start()
@@ -86,10 +99,13 @@ async def serving(data_dir: Path, url: str, **knobs: Any) -> AsyncIterator[tuple
 
 
 async def settled(page: Page, address: str) -> None:
-    """Open it, and wait until all of it has been answered and drawn: nothing changes it before the next refresh."""
+    """Open it, and wait until all of it has been answered and drawn: nothing changes it before the next refresh.
+
+    By selectors alone: the page's own policy refuses a function that is made of text.
+    """
     await page.goto(address)
     await page.wait_for_selector("#pulse[data-state=good]")
-    await page.wait_for_function("document.querySelector('[aria-busy=true]') === null")
+    await page.wait_for_selector("[aria-busy=true]", state="detached")
 
 
 @pytest.fixture(params=["duckdb", "postgres", "clickhouse"])
@@ -123,9 +139,62 @@ async def test_every_panel_says_what_sql_says_on_every_warehouse(tmp_path, wareh
     assert "008613800138000" not in str(answers)
 
 
+async def test_a_day_on_the_page_is_the_day_of_the_views(tmp_path):
+    """A call at 16:30 UTC is of the next day in Shanghai, and of the same in New York."""
+    rules = {"time_zone": "Asia/Shanghai", "accounts": [{"sdk_app_ids": [7], "time_zone": "America/New_York"}]}
+    kpi = KpiSettings.model_validate(rules)
+    url = "duckdb:///calls.duckdb"
+    sink = open_sink(url, data_dir=tmp_path, recording_deadline_seconds=60, kpi_rules=kpi_rules(kpi))
+    sink.open()
+    late = datetime(2026, 11, 20, 16, 30, tzinfo=UTC)
+    calls = [
+        a_queued_call(f"{app}-{hour}", app, late + timedelta(hours=hour)) for app in (APP, 7) for hour in (-1, 0, 13)
+    ]
+    rows, unfit = lay_out(read_document(*session_record(call)) for call in calls)
+    assert not unfit
+    sink.write(Batch(rows, [], {LogPartition("t.sessions", 0): 9}, {LogPartition("t.sessions", 0): None}))
+    sink.close()
+
+    async with serving(tmp_path, url, kpi=kpi) as (server, settings), aiohttp.ClientSession(server.url) as client:
+        with open_questions(settings) as questions:
+            of_the_views = questions.ask(
+                "SELECT sdk_app_id, CAST(day AS VARCHAR), queued_count FROM kpi_daily ORDER BY 1, 2"
+            )
+        shown = []
+        for app, day, _ in of_the_views.rows:
+            async with client.get(f"/api/today?account={app}&from={day}&to={day}") as answer:
+                told = await answer.json()
+            totals = told["tables"]["totals"]
+            shown.append([app, day, dict(zip(totals["columns"], totals["rows"][0], strict=True))["queued_count"]])
+            assert told["facts"]["other_days"] == []
+        async with client.get("/api/today?from=2026-11-21&to=2026-11-21") as answer:
+            everybody = await answer.json()
+
+    assert shown == [list(row) for row in of_the_views.rows]
+    assert [row[1:] for row in shown] == [
+        *[["2026-11-20", 2], ["2026-11-21", 1]],  # account 7, whose days are New York's
+        *[["2026-11-20", 1], ["2026-11-21", 2]],
+    ]
+    assert everybody["facts"]["other_days"] == [{"account": 7, "time_zone": "America/New_York"}]
+
+
+async def test_a_page_whose_days_are_not_the_warehouses_says_so(tmp_path):
+    fill("duckdb:///calls.duckdb", tmp_path)
+    kpi = KpiSettings(time_zone="Asia/Shanghai")
+    async with serving(tmp_path, "duckdb:///calls.duckdb", kpi=kpi) as (server, _), a_browser() as browser:
+        page = await browser.new_page()
+        page.set_default_timeout(DEADLINE_MS)
+        await settled(page, server.url.rstrip("/") + VIEWS[0])
+
+        assert "UTC" in await page.inner_text(".warning")
+        assert "Asia/Shanghai" in await page.inner_text("#foot")
+
+
 async def test_the_screen_says_what_sql_says_is_clean_to_axe_and_asks_nobody_else(tmp_path):
     fill("duckdb:///calls.duckdb", tmp_path)
-    async with serving(tmp_path, "duckdb:///calls.duckdb") as (server, settings), a_browser() as browser:
+    # Refreshed after axe has looked, however long that takes here.
+    knobs = {"refresh_seconds": 3600}
+    async with serving(tmp_path, "duckdb:///calls.duckdb", **knobs) as (server, settings), a_browser() as browser:
         with open_questions(settings) as questions:
             answered = questions.ask("SELECT SUM(answered_count) AS answered FROM kpi_daily").rows[0][0]
         for theme, locale, width in (("light", "en-GB", 1280), ("dark", "zh-CN", 1280), ("light", "zh-CN", 390)):

@@ -73,11 +73,20 @@ def test_a_proxy_is_believed_only_from_where_it_is():
         assert turned.value.status == status
 
 
-def test_today_is_the_day_of_the_pages_zone():
+def test_today_is_the_day_of_the_numbers_zone():
     filters = read_filters({}, zones=SHANGHAI, now=NOW)
 
     assert filters.since == datetime(2026, 11, 24, 16, tzinfo=UTC)
     assert filters.until - filters.since == timedelta(days=1)
+
+
+def test_a_day_of_an_account_with_a_zone_of_its_own_is_its_own():
+    asked = {"from": "2026-11-24", "to": "2026-11-24"}
+    own = read_filters({**asked, "account": "7"}, zones=SHANGHAI, now=NOW)
+    others = read_filters({**asked, "account": "8"}, zones=SHANGHAI, now=NOW)
+
+    assert (own.since, own.time_zone) == (datetime(2026, 11, 24, 5, tzinfo=UTC), "America/New_York")
+    assert (others.since, others.time_zone) == (datetime(2026, 11, 23, 16, tzinfo=UTC), "Asia/Shanghai")
 
 
 @pytest.mark.parametrize(
