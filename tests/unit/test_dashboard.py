@@ -21,6 +21,7 @@ from callweave.dashboard.panels import Panel, Table, csv_of
 from callweave.dashboard.personal import HIDDEN, masked_number, personal_of
 from callweave.dashboard.timeline import draw
 from callweave.settings import DashboardSettings
+from schemas.columns import SESSIONS
 
 STATIC = Path(__file__).parents[2] / "callweave/dashboard/static"
 NOW = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
@@ -225,5 +226,7 @@ def test_both_languages_have_every_word():
     assert words["en"].keys() == words["zh"].keys()
     for key, english in words["en"].items():
         assert set(re.findall(r"{\w+}", english)) == set(re.findall(r"{\w+}", words["zh"][key])), key
+    # A call's row shows every column that is filled, by its name.
+    assert {f"column.{name}" for name in SESSIONS.column_names if name != "document_digest"} <= words["en"].keys()
     used = {key for file in STATIC.glob("*.js") for key in re.findall(r'\bt\("([a-z0-9_.]+)"', file.read_text())}
     assert used <= words["en"].keys()

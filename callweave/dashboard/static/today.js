@@ -8,6 +8,7 @@ import { DataTable } from "./table.js";
 import { age, clock, day, dayClock, duration, isoDay, number, percent, t, value } from "./words.js";
 
 const csv = (table) => () => `/csv/today/${table}?${filterQuery()}`;
+const shortId = (id) => (id.length > 14 ? `${id.slice(0, 13)}…` : id);
 const callLink = (row) => hrefOf("call", { sdk_app_id: row.sdk_app_id, session_id: row.session_id });
 
 const CARDS = [
@@ -110,7 +111,7 @@ export function showToday(main, tell) {
     empty: t("empty.missing"),
     pageSize: 10,
     columns: [
-      { name: "session_id", link: callLink },
+      { name: "session_id", show: (cell) => el("code", { title: cell }, shortId(cell)), link: callLink },
       { name: "side", show: (cell) => (cell === null ? null : value("side", cell)) },
       { name: "agent_mail" },
       { name: "ended_at", show: (cell) => dayClock(cell) },
@@ -124,9 +125,12 @@ export function showToday(main, tell) {
     otherDays,
     empty,
     figures.element,
-    el("div", { class: "pair pair-wide" }, calls.element, queues.element),
-    el("div", { class: "pair pair-wide" }, waits.element, outbound.element),
-    el("div", { class: "pair" }, agents.element, missing.element),
+    el(
+      "div",
+      { class: "pair pair-wide" },
+      el("div", { class: "column" }, calls.element, waits.element, agents.element),
+      el("div", { class: "column" }, queues.element, outbound.element, missing.element),
+    ),
     quarters.element,
   );
   const stop = watch(
@@ -220,13 +224,22 @@ function callsOption(rows, palette) {
   };
 }
 
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
+const STEPS_MAX = 6;
+
+/** Seconds between two lines of the chart, such as clocks count them. */
+function stepOf(rows) {
+  const longest = Math.max(0, ...rows.map((row) => row.queue_wait_max_seconds ?? 0));
+  return STEPS.find((step) => longest / step <= STEPS_MAX) ?? Math.ceil(longest / STEPS_MAX / 3600) * 3600;
+}
+
 function waitsOption(rows, palette) {
   const option = base(palette);
   return {
     ...option,
     tooltip: { ...option.tooltip, valueFormatter: (seconds) => duration(seconds) },
     xAxis: { ...option.xAxis, data: labels(rows) },
-    yAxis: { ...option.yAxis, axisLabel: { ...option.yAxis.axisLabel, formatter: (seconds) => duration(seconds) } },
+    yAxis: { ...option.yAxis, interval: stepOf(rows), axisLabel: { ...option.yAxis.axisLabel, formatter: (seconds) => duration(seconds) } },
     series: [
       lines(t("column.asa_seconds"), rows.map((row) => row.asa_seconds), palette.accent, { showSymbol: true, symbolSize: 4 }),
       lines(t("column.queue_wait_max_seconds"), rows.map((row) => row.queue_wait_max_seconds), palette.warn, { lineStyle: { color: palette.warn, width: 1.2, type: "dashed" }, showSymbol: true, symbolSize: 3 }),
