@@ -239,17 +239,21 @@ def test_up_serves_the_page_beside_the_writer_of_duckdb(tmp_path, kafka, topic_p
     program = Program(tmp_path / "data", kafka, topic_prefix, {"DASHBOARD__ENABLED": "true", "DASHBOARD__PORT": "0"})
     with program.up() as push_url:
         program.run("simulate", "--url", push_url, "--sessions", "40", "--seed", "7")
-        program.run("status", "--wait-idle", "60")
+        program.run("status", "--wait-idle", "120")
         page_url = eventually(lambda: program.roles().get("dashboard", {}).get("page_url"))
         days = f"from={TODAY - timedelta(days=5)}&to={TODAY + timedelta(days=1)}"
-        with urllib.request.urlopen(f"{page_url}api/today?{days}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{page_url}api/today?{days}", timeout=90) as answer:
             totals = json.load(answer)["tables"]["totals"]
         told = program.sql("select sum(answered_count) as answered, sum(offered_count) as offered from kpi_daily")[0]
         call = program.sql("select sdk_app_id, session_id from sessions where has_cdr order by session_id limit 1")[0]
         named = f"sdk_app_id={call['sdk_app_id']}&session_id={call['session_id']}&pushes=1"
-        with urllib.request.urlopen(f"{page_url}api/call?{named}", timeout=60) as answer:
+        with urllib.request.urlopen(f"{page_url}api/call?{named}", timeout=90) as answer:
             pushes = json.load(answer)["tables"]["pushes"]["rows"]
+        with urllib.request.urlopen(f"{page_url}api/standing", timeout=90) as answer:
+            standing = json.load(answer)["tables"]
     shown = dict(zip(totals["columns"], totals["rows"][0], strict=True))
 
     assert (shown["answered_count"], shown["offered_count"]) == (int(told["answered"]), int(told["offered"]))
     assert "cdr" in {row[1] for row in pushes}
+    assert {"receiver", "worker", "loader"} <= {row[0] for row in standing["roles"]["rows"]}
+    assert {row[0] for row in standing["lags"]["rows"]} == {"worker", "loader"}
