@@ -1,5 +1,6 @@
 """The page in a real browser, over a real warehouse: what is on the screen is what SQL says."""
 
+import csv
 import json
 import urllib.request
 from collections.abc import AsyncIterator
@@ -218,6 +219,57 @@ async def test_the_screen_says_what_sql_says_is_clean_to_axe_and_asks_nobody_els
             assert problems == []
             assert all(url.startswith((server.url, "data:")) for url in requests)
             await context.close()
+
+
+async def test_a_person_with_a_keyboard_filters_finds_a_call_and_shares_the_address(tmp_path):
+    fill("duckdb:///calls.duckdb", tmp_path)
+    knobs = {"refresh_seconds": 3600, "personal_for": "*"}
+    async with serving(tmp_path, "duckdb:///calls.duckdb", **knobs) as (server, settings), a_browser() as browser:
+        with open_questions(settings) as questions:
+            of_queue = questions.ask("SELECT SUM(queued_count) AS n FROM kpi_hourly_skill_group").rows[0][0]
+        page = await browser.new_page(locale="en-GB", color_scheme="light")
+        page.set_default_timeout(DEADLINE_MS)
+        await settled(page, server.url.rstrip("/") + VIEWS[0])
+
+        await page.focus("#filter-queue")
+        await page.keyboard.press("ArrowDown")
+        await page.wait_for_url("**queue=*")
+        await page.wait_for_selector("[aria-busy=true]", state="detached")
+        shared = page.url
+        await settled(page, shared)
+        assert await page.eval_on_selector("#filter-queue", "chosen => chosen.value") == "o'rders"
+        assert await page.inner_text("[data-figure=offered_count] + dd") == f"{int(of_queue)} entered a queue"
+
+        await page.focus("#language")
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector("html[lang=zh-CN]")
+        await page.focus("#theme")
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector("html[data-theme=light]")
+        await page.focus("#theme")
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector("html[data-theme=dark]")
+        assert page.url == shared
+        await settled(page, shared)
+        assert await page.get_attribute("html", "lang") == "zh-CN", "the choice is kept"
+
+        await settled(page, f"{server.url}?view=find")
+        await page.focus("#term")
+        await page.keyboard.type("138 0013 8000")
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**q=138*")
+        rows = page.locator("main tbody tr:not(.empty)")
+        await rows.nth(8).wait_for()
+        async with page.expect_download() as downloading:
+            await page.click("a.csv")
+        saved = await (await downloading.value).path()
+        lines = list(csv.DictReader(saved.read_text(encoding="utf-8-sig").splitlines()))
+        assert len(lines) == await rows.count() == 9
+        assert {line["customer_number"] for line in lines} == {"008613800138000"}
+        await page.focus("main tbody tr a")
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector(".timeline .stretch-queue")
+        assert "view=call" in page.url
 
 
 async def test_the_policy_refuses_nothing_that_the_page_does(tmp_path):
