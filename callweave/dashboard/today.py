@@ -198,7 +198,7 @@ def _rules(questions: Questions, filters: Filters) -> dict[str, Any]:
     return {
         "target_seconds": targets.pop() if len(targets) == 1 else None,
         "other_days": [
-            {"account": None if account == EVERYBODY else account, "time_zone": zone}
+            {"account": None if account in (EVERYBODY, filters.account) else account, "time_zone": zone}
             for account, (_, zone) in rules.items()
             if zone != filters.time_zone
         ],

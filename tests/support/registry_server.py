@@ -60,13 +60,19 @@ def _answers(url: str) -> bool:
 def _distribution() -> Path:
     """109 MB, once."""
     kept = cache_dir().parent / "registry" / f"apicurio-{VERSION}.tar.gz"
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        coming = kept.with_suffix(f".{os.getpid()}")
-        coming.write_bytes(_fetched())
-        coming.replace(kept)
-    assert hashlib.sha256(kept.read_bytes()).hexdigest() == SHA256, f"{kept} is not what was pinned: delete it"
+    if kept.exists() and _is_pinned(kept.read_bytes()):
+        return kept
+    fetched = _fetched()
+    assert _is_pinned(fetched), "what came is not the pinned file (its SHA-256 differs)"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    coming = kept.with_suffix(f".{os.getpid()}")
+    coming.write_bytes(fetched)
+    coming.replace(kept)
     return kept
+
+
+def _is_pinned(archive: bytes) -> bool:
+    return hashlib.sha256(archive).hexdigest() == SHA256
 
 
 def _fetched() -> bytes:
