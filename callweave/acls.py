@@ -119,7 +119,9 @@ def acls_of(settings: Settings) -> list[Acl]:
                 for acl in on(client, Operation.READ, (SUPPRESSIONS,))
             ),
             *_of_the_archiver(settings),
-            *on(Client.DASHBOARD, Operation.DESCRIBE, there),
+            # The pushes of one call stand in the sessions topic alone; of the others the page asks for their ends.
+            *on(Client.DASHBOARD, Operation.READ, (SESSIONS,)),
+            *on(Client.DASHBOARD, Operation.DESCRIBE, tuple(topic for topic in there if topic != SESSIONS)),
             Acl(Client.DASHBOARD, Resource.GROUP, group, Operation.DESCRIBE),
             # Creates and checks topics, looks at calls and letters, replays letters, erases, holds.
             *on(Client.OPERATOR, Operation.CREATE, there),

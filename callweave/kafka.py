@@ -1,9 +1,10 @@
 """How every client reaches Kafka: settings to aiokafka's and Faust's arguments, and the few admin calls we need."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -15,6 +16,8 @@ from aiokafka.errors import (
 
 from callweave.runtime import Runtime
 from callweave.settings import KafkaSettings, MisconfiguredError, Settings
+
+_GOODBYE_SECONDS_MAX: Final = 2.0
 
 
 def bootstrap_servers(settings: Settings) -> str:
@@ -88,7 +91,11 @@ async def plain_consumer(settings: Settings, **more: Any) -> AsyncIterator[AIOKa
     try:
         yield consumer
     finally:
-        await consumer.stop()
+        # Over TLS under uvloop, closing may wait for half a minute for the broker's goodbye. One without a group has
+        # nothing left to say, and its connections are closed before that wait.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_SECONDS_MAX):
+                await consumer.stop()
 
 
 async def partitions_of(admin: AIOKafkaAdminClient, topics: list[str]) -> list[TopicPartition]:

@@ -11,7 +11,6 @@ from ipaddress import ip_network
 from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -354,7 +353,6 @@ class DashboardSettings(Group):
     groups_header: str = Field(default="X-Forwarded-Groups", pattern=r"^[A-Za-z0-9-]{1,100}$")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     personal_for: Annotated[tuple[str, ...], NoDecode] = ()
-    time_zone: str = "UTC"
     refresh_seconds: float = Field(default=5.0, ge=1, le=3600)
 
     @field_validator("trusted_proxies", "personal_for", mode="before")
@@ -368,15 +366,6 @@ class DashboardSettings(Group):
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return networks(value)
-
-    @field_validator("time_zone")
-    @classmethod
-    def _is_a_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
-            raise ValueError(f"{value!r} is no time zone: write Asia/Shanghai, Europe/Berlin or UTC") from exc
-        return value
 
     @model_validator(mode="after")
     def _is_closed_to_strangers(self) -> Self:

@@ -45,7 +45,7 @@ async def take(page_url: str, day: str) -> None:
             page = await context.new_page()
             await page.goto(f"{page_url}/?{query}")
             await page.wait_for_selector("#pulse[data-state=good]")
-            await page.wait_for_load_state("networkidle")
+            await page.wait_for_selector("[aria-busy=true]", state="detached")
             await page.screenshot(path=IMAGES / f"{name}.png")
             print(f"{name}: first contentful paint after {await page.evaluate(PAINT):.0f} ms")
             await context.close()

@@ -20,6 +20,8 @@ from callweave.settings import Settings
 from schemas.topics import KEYED_TOPICS, TOPICS
 
 COMPATIBILITY: Final = "FORWARD"
+DIALECT: Final = "http://json-schema.org/draft-07/schema#"
+"""The newest that every registry judges: Apicurio answers 500 to a comparison of 2020-12 schemas (ADR 0055)."""
 _MEDIA_TYPE: Final = "application/vnd.schemaregistry.v1+json"
 _SECONDS_MAX: Final = 15.0
 
@@ -124,7 +126,7 @@ def subjects(topic_prefix: str) -> dict[str, dict[str, str]]:
     return {
         f"{topic.name(topic_prefix)}-value": {
             "schemaType": "JSON",
-            "schema": json.dumps(schemas[payloads[topic.suffix]]),
+            "schema": json.dumps({**schemas[payloads[topic.suffix]], "$schema": DIALECT}),
         }
         for topic in topics
     }

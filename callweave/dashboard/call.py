@@ -12,7 +12,8 @@ from callweave.session_report import SessionReport
 from schemas.columns import FIELD_DISAGREEMENTS, LEGS, RECORDINGS, SESSIONS, VOICEMAILS
 from schemas.models import Privacy
 
-_HIDDEN_COLUMNS: Final = frozenset({"sdk_app_id", "session_id", "document_digest"})
+_OF_THE_LOADER: Final = "document_digest"
+_HIDDEN_COLUMNS: Final = frozenset({"sdk_app_id", "session_id", _OF_THE_LOADER})
 PUSH_COLUMNS: Final = ("received_at", "kind", "source", "push_id", "report", "nth")
 """`nth`: 1 is the first receipt of a content; more are retries, or the same content pushed anew."""
 
@@ -70,7 +71,8 @@ def _table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> Table:
 
 def _fields(session: dict[str, Any] | None) -> Table:
     """The session's row, as one row: only what is filled."""
-    names = tuple(name for name in SESSIONS.column_names if session is not None and session.get(name) is not None)
+    shown = (name for name in SESSIONS.column_names if name != _OF_THE_LOADER)
+    names = tuple(name for name in shown if session is not None and session.get(name) is not None)
     return Table(names, [] if session is None else [[session[name] for name in names]], personal=personal_of(names))
 
 

@@ -10,6 +10,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from sinks.kpi.rules import EVERYBODY
+
 SPAN_MAX: Final = timedelta(days=31)
 TEXT_CHARACTERS_MAX: Final = 200
 _UNUSABLE: Final = re.compile(r"[\\\x00-\x1f\x7f]")
@@ -31,10 +33,20 @@ class Filters:
     agent: str | None = None
     has_own_span: bool = False
     """Whether the address names a time; else it is today."""
+    time_zone: str = "UTC"
+    """Whose days `since` and `until` are."""
 
 
-def read_filters(asked: Mapping[str, str], *, zone: ZoneInfo, now: datetime) -> Filters:
-    """Read an address's query; FilterError where it makes no sense."""
+def zone_of(account: int | None, zones: Mapping[int, str]) -> str:
+    """The zone whose days an account's numbers are counted by; without an account, everybody's."""
+    return zones.get(account or EVERYBODY, zones[EVERYBODY])
+
+
+def read_filters(asked: Mapping[str, str], *, zones: Mapping[int, str], now: datetime) -> Filters:
+    """Read an address's query; FilterError where it makes no sense. A day is the day of the numbers' views."""
+    account = _account(asked.get("account", ""))
+    time_zone = zone_of(account, zones)
+    zone = ZoneInfo(time_zone)
     midnight = datetime.combine(now.astimezone(zone).date(), time(), zone)
     since = _moment(asked, "from", zone) or midnight
     until = _moment(asked, "to", zone, is_end=True) or (_midnight_after(since, zone) if "from" in asked else None)
@@ -48,10 +60,11 @@ def read_filters(asked: Mapping[str, str], *, zone: ZoneInfo, now: datetime) -> 
     return Filters(
         since=since.astimezone(UTC),
         until=until.astimezone(UTC),
-        account=_account(asked.get("account", "")),
+        account=account,
         queue=bounded_text(asked, "queue"),
         agent=bounded_text(asked, "agent"),
         has_own_span=bool(asked.get("from") or asked.get("to")),
+        time_zone=time_zone,
     )
 
 

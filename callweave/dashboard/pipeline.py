@@ -57,14 +57,21 @@ def standing_panel(settings: Settings) -> Panel:
         standing = look(settings)
     except MisconfiguredError as exc:
         # A page beside a warehouse alone: there is no Kafka to ask, and that is no fault.
-        return Panel({"roles": Table(_ROLES, [])}, {"kafka_problem": str(exc), "healthy": None})
+        return Panel(
+            {"roles": Table(_ROLES, []), "lags": Table(_LAGS, [])}, {"kafka_problem": str(exc), "healthy": None}
+        )
+    lags = sorted(standing.observed.lags, key=lambda lag: (-lag.seconds, -lag.records, lag.topic, lag.partition))
     return Panel(
-        {"roles": Table(_ROLES, [[role.role, role.ready, role.reason] for role in standing.roles])},
+        {
+            "roles": Table(_ROLES, [[role.role, role.ready, role.reason] for role in standing.roles]),
+            "lags": Table(_LAGS, [[lag.reader, lag.topic, lag.partition, lag.records, lag.seconds] for lag in lags]),
+        },
         _facts(standing),
     )
 
 
 _ROLES: Final = ("role", "ready", "reason")
+_LAGS: Final = ("reader", "topic", "partition", "records", "seconds")
 
 
 def _facts(standing: Standing) -> dict[str, Any]:
@@ -79,6 +86,7 @@ def _facts(standing: Standing) -> dict[str, Any]:
         "warehouse_problem": standing.warehouse_problem,
         "freshness_p50_seconds": standing.freshness_seconds.get("p50"),
         "freshness_p95_seconds": standing.freshness_seconds.get("p95"),
+        "call_freshness_p95_seconds": standing.observed.call_freshness_seconds.get("p95"),
     }
 
 

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
-from zoneinfo import ZoneInfo
 
 import structlog
 from aiohttp import web
@@ -29,6 +28,7 @@ from callweave.dashboard.pipeline import pipeline_panel, standing_panel, waterma
 from callweave.dashboard.site import StaticFile, static_files
 from callweave.dashboard.spelling import Spelling
 from callweave.dashboard.today import today_panel
+from callweave.kpi_settings import kpi_rules
 from callweave.reading import Questions, open_questions
 from callweave.session_report import SessionReport, report_of, report_session, rows_of_session
 from callweave.settings import MisconfiguredError, Settings
@@ -66,7 +66,7 @@ class DashboardServer:
     def __init__(self, settings: Settings, *, takes_next_free_port: bool = False) -> None:
         self._settings = settings
         self._knobs = settings.dashboard
-        self._zone = ZoneInfo(self._knobs.time_zone)
+        self._zones = {rules.sdk_app_id: rules.time_zone for rules in kpi_rules(settings.kpi)}
         self._words = Spelling.of(settings.warehouse_url)
         self._gate = gate_of(self._knobs)
         self._files = static_files()
@@ -164,7 +164,7 @@ class DashboardServer:
                 "name": viewer.name,
                 "sees_personal": viewer.sees_personal,
                 "refresh_seconds": self._knobs.refresh_seconds,
-                "time_zone": self._knobs.time_zone,
+                "time_zones": {str(account): zone for account, zone in self._zones.items()},
                 "version": __version__,
             },
             headers={"Cache-Control": "no-store"},
@@ -204,7 +204,7 @@ class DashboardServer:
             return await self._standing.answer("standing", lambda: standing_panel(self._settings))
         if panel == "call":
             return await self._call(asked)
-        filters = read_filters(asked, zone=self._zone, now=datetime.now(UTC))
+        filters = read_filters(asked, zones=self._zones, now=datetime.now(UTC))
         key, make = self._question(panel, filters, asked, sees_personal=request[_VIEWER].sees_personal)
         return await self.answers.answer(key, functools.partial(self._asked, make))
 

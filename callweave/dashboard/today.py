@@ -19,6 +19,7 @@ from callweave.reading import Questions
 from schemas.models import instant_of_ms, instant_text
 from sinks.kpi.columns import of_definition
 from sinks.kpi.definitions import OF_AGENTS, OF_LINES, OF_QUEUES, Definition
+from sinks.kpi.rules import EVERYBODY
 from sinks.sink import QueryLimits
 
 LIMITS: Final = QueryLimits(rows_max=6_000, seconds_max=20.0)
@@ -85,7 +86,7 @@ def today_panel(questions: Questions, words: Spelling, filters: Filters) -> Pane
             "as_of": as_of(questions),
             "since": instant_text(filters.since),
             "until": instant_text(filters.until),
-            "target_seconds": _target(questions, filters),
+            **_rules(questions, filters),
         },
     )
 
@@ -182,13 +183,26 @@ def _missing(questions: Questions, words: Spelling, filters: Filters) -> Table:
     return Table(_MISSING, answer.rows, answer.truncated, personal_of(_MISSING))
 
 
-def _target(questions: Questions, filters: Filters) -> int | None:
-    """Within how many seconds a call is in time; None where accounts differ in it."""
-    answer = questions.ask("SELECT sdk_app_id, target_seconds FROM kpi_settings", LIMITS)
-    targets = {int(account): int(seconds) for account, seconds in answer.rows}
+def _rules(questions: Questions, filters: Filters) -> dict[str, Any]:
+    """Within how many seconds a call is in time (None where accounts differ in it), and whose days are others.
+
+    The warehouse's rules are the loader's settings, and the days of this page are ours: that both are the same is for
+    people to see, not to hope.
+    """
+    answer = questions.ask("SELECT sdk_app_id, target_seconds, time_zone FROM kpi_settings ORDER BY 1", LIMITS)
+    rules = {int(account): (int(seconds), str(zone)) for account, seconds, zone in answer.rows}
     if filters.account is not None:
-        return targets.get(filters.account, targets.get(0))
-    return targets[0] if len(set(targets.values())) == 1 and 0 in targets else None
+        its_own = filters.account if filters.account in rules else EVERYBODY
+        rules = {account: rule for account, rule in rules.items() if account == its_own}
+    targets = {seconds for seconds, _ in rules.values()}
+    return {
+        "target_seconds": targets.pop() if len(targets) == 1 else None,
+        "other_days": [
+            {"account": None if account in (EVERYBODY, filters.account) else account, "time_zone": zone}
+            for account, (_, zone) in rules.items()
+            if zone != filters.time_zone
+        ],
+    }
 
 
 def _within(words: Spelling, filters: Filters, moment: str) -> Iterator[str]:

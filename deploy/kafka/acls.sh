@@ -22,7 +22,7 @@ kafka-acls.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --add -
 kafka-acls.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --add --force --allow-principal User:callweave-dashboard --operation Describe --topic tccc.record
 kafka-acls.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --add --force --allow-principal User:callweave-dashboard --operation Describe --topic tccc.recording_files
 kafka-acls.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --add --force --allow-principal User:callweave-dashboard --operation Describe --topic tccc.session_details
-kafka-acls.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --add --force --allow-principal User:callweave-dashboard --operation Describe --topic tccc.sessions
+kafka-acls.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --add --force --allow-principal User:callweave-dashboard --operation Read --topic tccc.sessions
 kafka-acls.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --add --force --allow-principal User:callweave-dashboard --operation Describe --topic tccc.skill_groups
 kafka-acls.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --add --force --allow-principal User:callweave-dashboard --operation Describe --topic tccc.suppressions
 kafka-acls.sh --bootstrap-server "$BOOTSTRAP" --command-config "$CONFIG" --add --force --allow-principal User:callweave-dashboard --operation Describe --topic tccc.voicemail

@@ -1,12 +1,13 @@
 """Contracts in a schema registry: each topic's schema under its subject, additions taken, breaking changes refused."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
 from callweave.contracts.asyncapi import payload_schemas
 from callweave.contracts.json_schemas import json_schemas
-from callweave.contracts.registry import Registry, RegistryError, check, register, subjects
+from callweave.contracts.registry import DIALECT, Registry, RegistryError, check, register, subjects
 from callweave.doctor import _registry
 from callweave.settings import Settings
 from tests.support.program import Program
@@ -38,8 +39,35 @@ def test_every_topic_has_its_subject_and_the_schema_that_is_exported():
     due = subjects(PREFIX)
 
     assert set(due) == {f"{PREFIX}{suffix}-value" for suffix in payload_schemas()}
-    assert json.loads(due[SESSIONS]["schema"]) == json_schemas()["session.v1"]
+    assert json.loads(due[SESSIONS]["schema"]) == {**json_schemas()["session.v1"], "$schema": DIALECT}
     assert {schema["schemaType"] for schema in due.values()} == {"JSON"}
+
+
+def test_what_is_registered_means_the_same_in_the_dialect_that_registries_judge():
+    """Both read these alike; beside `$ref` draft-07 reads nothing, so nothing that judges may stand there."""
+    alike = {
+        *("$ref", "$defs", "anyOf", "const", "enum", "format", "items", "maxLength", "maximum", "minLength", "minimum"),
+        *("additionalProperties", "default", "description", "pattern", "properties", "required", "title", "type"),
+    }
+
+    def nodes(node: object) -> Iterator[dict[str, object]]:
+        match node:
+            case dict():
+                yield node
+                for name, value in node.items():
+                    is_by_name = name in ("properties", "$defs")
+                    yield from (
+                        (found for child in value.values() for found in nodes(child)) if is_by_name else nodes(value)
+                    )
+            case list():
+                for child in node:
+                    yield from nodes(child)
+
+    for schema in json_schemas().values():
+        inner = {name: value for name, value in schema.items() if name != "$schema"}
+        for node in nodes(inner):
+            assert set(node) <= alike
+            assert "$ref" not in node or set(node) <= {"$ref", "default", "description"}
 
 
 def test_registering_twice_equals_once_and_a_check_changes_nothing(fake):

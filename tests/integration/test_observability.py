@@ -62,12 +62,13 @@ def everything_on(program: Program, tmp_path: Path) -> Iterator[Program]:
         "ARCHIVER__STORE": str(tmp_path / "archive"),
         "LOGIN_TOKENS__API_KEYS": "crm key-of-thirty-two-characters-1234 *",
         "LOGIN_TOKENS__PORT": "0",
+        "DASHBOARD__PORT": "0",
         "LOGIN_TOKENS__TLS_CERT_FILE": str(pair.cert_file),
         "LOGIN_TOKENS__TLS_KEY_FILE": str(pair.key_file),
     }
     program.run("topics", "apply")
     with ExitStack() as stack:
-        for role in ("worker", "loader", "reconcile", "archiver", "login-tokens"):
+        for role in ("worker", "loader", "reconcile", "archiver", "login-tokens", "dashboard"):
             stack.enter_context(program.role(role))
         receiver = program.start("receiver", f"--record={tmp_path / 'kept'}")
         stack.callback(_end, receiver)
@@ -81,7 +82,7 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 @pytest.mark.timeout(300)
 def test_every_role_tells_all_that_is_listed_for_it_and_nothing_else(everything_on: Program) -> None:
-    for role in (Role.RECEIVER, Role.WORKER, Role.LOADER, Role.RECONCILE, Role.ARCHIVER, Role.LOGIN_TOKENS):
+    for role in Role:
         listed = {metric.name: metric for metric in metrics_of(role)}
         families = told(everything_on, role, until=set(listed))
         assert {name: family.type for name, family in families.items()} == {

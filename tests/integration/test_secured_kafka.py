@@ -37,6 +37,12 @@ def push(url: str, session_id: str) -> dict[str, Any]:
     return answer
 
 
+def asked(url: str) -> dict[str, Any]:
+    with _direct.open(url, timeout=90) as response:
+        answer: dict[str, Any] = json.load(response)
+    return answer
+
+
 def readiness(program: Program, role: str) -> dict[str, Any]:
     entry = program.roles().get(role) or {}
     if not entry.get("admin_url"):
@@ -62,15 +68,22 @@ def test_every_role_works_over_tls_and_scram_with_the_listed_permissions_alone(
     operator.run("topics", "apply")
     operator.run("topics", "check")
 
-    receiver, worker, loader = (
+    receiver, worker, loader, page = (
         kafka_with_locks.client(tmp_path, topic_prefix, role)
-        for role in (Client.RECEIVER, Client.WORKER, Client.LOADER)
+        for role in (Client.RECEIVER, Client.WORKER, Client.LOADER, Client.DASHBOARD)
     )
-    with receiver.role("receiver"), worker.role("worker"), loader.role("loader"):
+    page.settings["DASHBOARD__PORT"] = "0"
+    with receiver.role("receiver"), worker.role("worker"), loader.role("loader"), page.role("dashboard"):
         url = eventually(lambda: receiver.roles().get("receiver", {}).get("push_url"))
         assert push(url, "s")["ErrCode"] == 0
         operator.run("status", "--wait-idle", "90")
         assert operator.sql("select session_id from sessions") == [{"session_id": "s"}]
+        # The page reads lag, and the pushes of a call.
+        page_url = eventually(lambda: page.roles().get("dashboard", {}).get("page_url"))
+        assert asked(f"{page_url}api/standing")["facts"]["kafka_problem"] is None
+        call = asked(f"{page_url}api/call?sdk_app_id=1&session_id=s&pushes=1")
+        assert (call["facts"]["kafka_problem"], len(call["tables"]["pushes"]["rows"])) == (None, 1)
+        eventually(lambda: readiness(page, "dashboard").get("ready"))
         findings = {
             line["check"]: line["ok"] for line in json.loads(operator.run("doctor", "--json", expect=None).stdout)
         }

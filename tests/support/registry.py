@@ -1,7 +1,8 @@
 """A schema registry as far as callweave asks one: Confluent's REST in a thread, its answers in Confluent's words.
 
-It is a fake: no server of that protocol can be had from a package index. What is compatible, it decides by FORWARD for
-open schemas as Confluent documents it: a member that readers know may not go, nor change its type.
+It is a fake, for what a real one does not do on demand (refuse credentials, say why it refuses); a real one answers in
+tests/integration/test_schema_registry.py. What is compatible, it decides by FORWARD for open schemas as Confluent
+documents it: a member that readers know may not go, nor change its type.
 """
 
 import json

@@ -7,7 +7,6 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
@@ -22,10 +21,11 @@ from callweave.dashboard.panels import Panel, Table, csv_of
 from callweave.dashboard.personal import HIDDEN, masked_number, personal_of
 from callweave.dashboard.timeline import draw
 from callweave.settings import DashboardSettings
+from schemas.columns import SESSIONS
 
 STATIC = Path(__file__).parents[2] / "callweave/dashboard/static"
 NOW = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
-SHANGHAI = ZoneInfo("Asia/Shanghai")
+SHANGHAI = {0: "Asia/Shanghai", 7: "America/New_York"}
 BASIC = "Basic YW5uOmh1c2g="  # ann:hush
 
 
@@ -74,11 +74,20 @@ def test_a_proxy_is_believed_only_from_where_it_is():
         assert turned.value.status == status
 
 
-def test_today_is_the_day_of_the_pages_zone():
-    filters = read_filters({}, zone=SHANGHAI, now=NOW)
+def test_today_is_the_day_of_the_numbers_zone():
+    filters = read_filters({}, zones=SHANGHAI, now=NOW)
 
     assert filters.since == datetime(2026, 11, 24, 16, tzinfo=UTC)
     assert filters.until - filters.since == timedelta(days=1)
+
+
+def test_a_day_of_an_account_with_a_zone_of_its_own_is_its_own():
+    asked = {"from": "2026-11-24", "to": "2026-11-24"}
+    own = read_filters({**asked, "account": "7"}, zones=SHANGHAI, now=NOW)
+    others = read_filters({**asked, "account": "8"}, zones=SHANGHAI, now=NOW)
+
+    assert (own.since, own.time_zone) == (datetime(2026, 11, 24, 5, tzinfo=UTC), "America/New_York")
+    assert (others.since, others.time_zone) == (datetime(2026, 11, 23, 16, tzinfo=UTC), "Asia/Shanghai")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +103,7 @@ def test_today_is_the_day_of_the_pages_zone():
 )
 def test_an_address_that_makes_no_sense_is_refused(asked):
     with pytest.raises(FilterError):
-        read_filters(asked, zone=SHANGHAI, now=NOW)
+        read_filters(asked, zones=SHANGHAI, now=NOW)
 
 
 def test_a_quote_stays_inside_its_text():
@@ -217,5 +226,7 @@ def test_both_languages_have_every_word():
     assert words["en"].keys() == words["zh"].keys()
     for key, english in words["en"].items():
         assert set(re.findall(r"{\w+}", english)) == set(re.findall(r"{\w+}", words["zh"][key])), key
+    # A call's row shows every column that is filled, by its name.
+    assert {f"column.{name}" for name in SESSIONS.column_names if name != "document_digest"} <= words["en"].keys()
     used = {key for file in STATIC.glob("*.js") for key in re.findall(r'\bt\("([a-z0-9_.]+)"', file.read_text())}
     assert used <= words["en"].keys()

@@ -3,10 +3,12 @@
 import { asked, hrefOf } from "./address.js";
 import { el, say } from "./dom.js";
 import { watch } from "./live.js";
-import { DataTable } from "./table.js";
+import { DataTable, csvLink } from "./table.js";
 import { timelinePicture } from "./timeline.js";
 import { rowsOf } from "./today.js";
 import { dayClockSeconds, duration, number, t, value } from "./words.js";
+
+const LISTS = ["call_type", "direction", "end_status", "hung_up_by", "source"]; // columns whose values have words
 
 export function showCall(main, tell, viewer) {
   const query = new URLSearchParams({ sdk_app_id: asked().get("sdk_app_id") ?? "", session_id: asked().get("session_id") ?? "" });
@@ -60,7 +62,7 @@ export function showCall(main, tell, viewer) {
     columns: [
       { name: "leg_sequence", numeric: true },
       { name: "agent_mail", show: (cell, row) => cell ?? row.agent_phone },
-      { name: "leg_type" },
+      { name: "leg_type", show: (cell) => (cell === null ? null : value("leg_type", cell)) },
       ...["rang_at", "answered_at", "ended_at"].map((name) => ({ name, show: (cell) => dayClockSeconds(cell) })),
       { name: "end_status", show: (cell) => (cell === null ? null : value("end_status", cell)) },
       { name: "skill_group_name" },
@@ -76,6 +78,7 @@ export function showCall(main, tell, viewer) {
   const fields = el("dl", { class: "fields" });
   const payloads = el("div", { class: "payloads" });
   const panel = (title, ...children) => el("section", { class: "panel" }, el("div", { class: "panel-head" }, el("h2", {}, title)), ...children);
+  const ofFields = el("p", { class: "more-of" }, csvLink(csv("session"), t("call.fields")));
   main.replaceChildren(
     el("p", { class: "back" }, el("a", { href: hrefOf("find") }, `← ${t("view.find")}`)),
     el("h1", {}, el("span", { class: "h1-word" }, t("call.title")), el("code", {}, query.get("session_id"))),
@@ -87,7 +90,7 @@ export function showCall(main, tell, viewer) {
     legs.element,
     voicemails.element,
     differences.element,
-    panel(t("call.fields"), fields),
+    panel(t("call.fields"), fields, ofFields),
     payloads,
   );
   const show = ({ tables, facts }) => {
@@ -160,6 +163,7 @@ function fieldText(name, cell) {
   if (typeof cell === "object") return el("code", {}, JSON.stringify(cell));
   if (name.endsWith("_at")) return dayClockSeconds(cell);
   if (name.endsWith("_seconds")) return duration(cell);
+  if (LISTS.includes(name)) return value(name, cell);
   if (typeof cell === "boolean") return t(cell ? "yes" : "no");
   return String(cell);
 }

@@ -11,6 +11,9 @@ function load() {
   library ??= new Promise((resolve, reject) => {
     const script = el("script", { src: SOURCE, onload: () => resolve(globalThis.echarts), onerror: () => reject(new Error(SOURCE)) });
     document.head.append(script);
+  }).catch(() => {
+    library = null; // not to be had just now: the next answer tries again, and the tables say the same meanwhile
+    return null;
   });
   return library;
 }
@@ -39,7 +42,7 @@ export class Chart {
     const id = `chart-${(Chart.count = (Chart.count ?? 0) + 1)}`;
     this.element = el(
       "section",
-      { class: "panel", "aria-labelledby": id },
+      { class: "panel", "aria-labelledby": id, "aria-busy": "true" },
       el(
         "div",
         { class: "panel-head" },
@@ -54,6 +57,7 @@ export class Chart {
   async update(data) {
     this.data = data;
     const echarts = await load();
+    if (echarts === null) return;
     if (!this.canvas.isConnected) return charts.delete(this);
     this.chart ??= echarts.init(this.canvas, null, { renderer: "canvas" });
     this.draw();
@@ -62,6 +66,7 @@ export class Chart {
   draw() {
     if (!this.chart || this.data === undefined) return;
     this.chart.setOption({ animation: false, ...this.option(this.data, colours(COLOURS)) }, { notMerge: true });
+    this.element.removeAttribute("aria-busy");
   }
 
   dispose() {

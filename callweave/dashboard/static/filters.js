@@ -15,10 +15,13 @@ export async function showFilters(form) {
   if (hidden) return;
   draw(form, chosen);
   if (choices === null) {
+    form.setAttribute("aria-busy", "true");
     try {
       choices = (await ask("/api/choices")).data.tables;
     } catch {
       return; // the view itself says why the warehouse does not answer
+    } finally {
+      form.removeAttribute("aria-busy");
     }
     if (!form.contains(document.activeElement) || document.activeElement === document.body) draw(form, asked());
     else fill(form, asked());

@@ -1,6 +1,6 @@
 // Begins the page, and changes the view when the address does.
 
-import { followLinks, hrefOf, onAddress, view } from "./address.js";
+import { asked, followLinks, hrefOf, onAddress, view } from "./address.js";
 import { showCall } from "./call.js";
 import { redrawCharts } from "./charts.js";
 import { el, say } from "./dom.js";
@@ -9,9 +9,10 @@ import { showFind } from "./find.js";
 import { ask, refreshEvery } from "./live.js";
 import { showPipeline } from "./pipeline.js";
 import { showToday } from "./today.js";
-import { clockSeconds, currentLanguage, keep, loadWords, speak, t, useZone } from "./words.js";
+import { clockSeconds, currentLanguage, currentZone, keep, loadWords, speak, t, useZone } from "./words.js";
 
 const VIEWS = { today: showToday, pipeline: showPipeline, find: showFind, call: showCall };
+const EVERYBODY = "0"; // the account whose rules all have that have none of their own
 const MENU = ["today", "pipeline", "find"];
 const THEMES = ["auto", "light", "dark"];
 const main = document.getElementById("main");
@@ -26,6 +27,7 @@ function show({ focus = false } = {}) {
   told = { at: null, error: null };
   beat();
   const name = VIEWS[view()] ? view() : "today";
+  useZone(viewer.time_zones[asked().get("account") ?? asked().get("sdk_app_id")] ?? viewer.time_zones[EVERYBODY]);
   document.title = `${t(`view.${name}`)} · callweave`;
   say(document.getElementById("skip"), t("skip"));
   document.getElementById("views").replaceChildren(...MENU.map((each) => menuLink(each, name)));
@@ -88,7 +90,7 @@ function themeButton() {
 }
 
 function footText() {
-  const parts = [`callweave ${viewer.version ?? ""}`, t("foot.zone", { zone: viewer.time_zone ?? "UTC" })];
+  const parts = [`callweave ${viewer.version ?? ""}`, t("foot.zone", { zone: currentZone() })];
   if (viewer.name) parts.push(t("foot.viewer", { name: viewer.name }));
   parts.push(t(viewer.sees_personal ? "foot.personal" : "foot.masked"));
   return parts.join(" · ");
@@ -114,7 +116,6 @@ async function begin() {
   if (answer.status === "rejected") return tell(answer.reason);
   viewer = answer.value.data;
   refreshEvery(viewer.refresh_seconds);
-  useZone(viewer.time_zone);
   followLinks();
   onAddress(() => show({ focus: true }));
   show();

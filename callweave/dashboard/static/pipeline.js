@@ -14,7 +14,7 @@ const seconds = (amount) => (amount === null || amount === undefined ? "–" : t
 
 const CARDS = [
   { name: "completeness", show: (row) => percent(row.share, 2), note: (row) => t("card.completeness.note", { n: number(row.due - row.here) }), alarm: (row) => row.share !== null && row.share < 0.99 },
-  { name: "freshness", show: (row) => seconds(row.freshness_p50_seconds), note: (row) => t("card.freshness.note", { p95: seconds(row.freshness_p95_seconds) }) },
+  { name: "freshness", show: (row) => seconds(row.freshness_p50_seconds), note: (row) => t("card.freshness.note", { p95: seconds(row.freshness_p95_seconds), call: seconds(row.call_freshness_p95_seconds) }) },
   { name: "lag", show: (row) => known(row.worker_lag === null || row.loader_lag === null || row.worker_lag === undefined ? null : row.worker_lag + row.loader_lag), note: (row) => t("card.lag.note", { worker: known(row.worker_lag), loader: known(row.loader_lag) }) },
   { name: "spool", show: (row) => known(row.spool_entries), note: (row) => (row.spool_oldest_age_seconds ? t("card.spool.oldest", { age: duration(row.spool_oldest_age_seconds) }) : t("card.spool.note")), alarm: (row) => row.spool_entries > 0 },
   { name: "dead_letters", show: (row) => known(row.letters), note: () => t("card.dead_letters.note") },
@@ -71,11 +71,30 @@ export function showPipeline(main, tell) {
       { name: "replay_outcome" },
     ],
   });
+  const lags = new DataTable({
+    title: t("pipeline.lags"),
+    note: t("pipeline.lags.note"),
+    csv: csv("standing", "lags"),
+    empty: t("empty.lags"),
+    pageSize: 6,
+    columns: [
+      { name: "reader" },
+      { name: "topic", show: (cell) => el("code", {}, cell) },
+      { name: "partition", numeric: true },
+      { name: "records", numeric: true, show: number },
+      { name: "seconds", label: t("column.waited"), numeric: true, show: (cell, row) => (row.records ? duration(cell) : "0") },
+    ],
+  });
   main.replaceChildren(
     el("h1", { class: "quiet" }, t("view.pipeline")),
     figures.element,
     el("section", { class: "panel", "aria-labelledby": "roles" }, el("div", { class: "panel-head" }, el("h2", { id: "roles" }, t("pipeline.roles"))), roles, troubles),
-    el("div", { class: "pair pair-wide" }, chart.element, reasons.element),
+    el(
+      "div",
+      { class: "pair pair-wide" },
+      el("div", { class: "column" }, chart.element, reasons.element),
+      el("div", { class: "column" }, lags.element),
+    ),
     letters.element,
     hours.element,
   );
@@ -98,6 +117,7 @@ export function showPipeline(main, tell) {
       "/api/standing",
       ({ tables, facts }) => {
         draw(facts);
+        lags.update(tables.lags);
         const running = rowsOf(tables.roles);
         roles.replaceChildren(
           ...(running.length ? running.map(roleItem) : [el("li", { class: "empty" }, t("empty.roles"))]),

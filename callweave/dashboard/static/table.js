@@ -3,6 +3,12 @@
 import { el, say } from "./dom.js";
 import { number, t } from "./words.js";
 
+/** What a download of the same rows is called for. */
+export const csvLink = (csv, title) => el("a", { class: "csv", download: "", href: csv() }, t("table.csv"), el("span", { class: "quiet" }, ` ${title}`));
+
+/** `Words in backticks` as code. */
+const withCode = (text) => text.split("`").map((part, place) => (place % 2 ? el("code", {}, part) : part));
+
 /**
  * `columns`: [{ name, label?, show?(cell, row), numeric?, link?(row) }]; `csv`: address of the download.
  * `empty`: the sentence for a table without rows.
@@ -17,13 +23,13 @@ export class DataTable {
     this.body = el("tbody");
     this.heads = columns.map((column) => this.head(column));
     this.count = el("span", { class: "count" });
-    this.download = el("a", { class: "csv", download: "", href: csv() }, t("table.csv"), el("span", { class: "quiet" }, ` ${title}`));
+    this.download = csvLink(csv, title);
     this.more = el("button", { type: "button", class: "more", onclick: () => this.showMore() });
     this.element = el(
       "section",
-      { class: "panel", "aria-labelledby": id },
+      { class: "panel", "aria-labelledby": id, "aria-busy": "true" },
       el("div", { class: "panel-head" }, el(`h${level}`, { id }, title, " ", this.count), this.download),
-      note ? el("p", { class: "note" }, note) : null,
+      note ? el("p", { class: "note" }, withCode(note)) : null,
       el(
         "div",
         { class: "scroll", role: "group", tabindex: "0", "aria-labelledby": id },
@@ -43,6 +49,7 @@ export class DataTable {
     this.rows = table.rows.map((row) => Object.fromEntries(table.columns.map((name, place) => [name, row[place]])));
     say(this.count, this.rows.length ? `${number(this.rows.length)}${table.truncated ? "+" : ""}` : "");
     this.download.href = this.csv();
+    this.element.removeAttribute("aria-busy");
     this.draw();
   }
 

@@ -8,6 +8,7 @@ import { DataTable } from "./table.js";
 import { age, clock, day, dayClock, duration, isoDay, number, percent, t, value } from "./words.js";
 
 const csv = (table) => () => `/csv/today/${table}?${filterQuery()}`;
+const shortId = (id) => (id.length > 14 ? `${id.slice(0, 13)}…` : id);
 const callLink = (row) => hrefOf("call", { sdk_app_id: row.sdk_app_id, session_id: row.session_id });
 
 const CARDS = [
@@ -45,6 +46,7 @@ export function showToday(main, tell) {
   const figures = cards(CARDS);
   const empty = el("div", { class: "invitation", hidden: true });
   const span = el("p", { class: "span" });
+  const otherDays = el("p", { class: "note warning", hidden: true });
   const calls = new Chart({
     title: t("today.calls_by_quarter"),
     legend: [["good", t("column.answered_count")], ["bad", t("column.abandoned_count")], ["other", t("today.other_ends")]],
@@ -109,7 +111,7 @@ export function showToday(main, tell) {
     empty: t("empty.missing"),
     pageSize: 10,
     columns: [
-      { name: "session_id", link: callLink },
+      { name: "session_id", show: (cell) => el("code", { title: cell }, shortId(cell)), link: callLink },
       { name: "side", show: (cell) => (cell === null ? null : value("side", cell)) },
       { name: "agent_mail" },
       { name: "ended_at", show: (cell) => dayClock(cell) },
@@ -120,11 +122,15 @@ export function showToday(main, tell) {
   main.replaceChildren(
     el("h1", { class: "quiet" }, t("view.today")),
     span,
+    otherDays,
     empty,
     figures.element,
-    el("div", { class: "pair pair-wide" }, calls.element, queues.element),
-    el("div", { class: "pair pair-wide" }, waits.element, outbound.element),
-    el("div", { class: "pair" }, agents.element, missing.element),
+    el(
+      "div",
+      { class: "pair pair-wide" },
+      el("div", { class: "column" }, calls.element, waits.element, agents.element),
+      el("div", { class: "column" }, queues.element, outbound.element, missing.element),
+    ),
     quarters.element,
   );
   const stop = watch(
@@ -133,6 +139,8 @@ export function showToday(main, tell) {
       const row = { ...rowsOf(tables.totals)[0], target_seconds: facts.target_seconds };
       figures.update(row);
       say(span, spanText(facts));
+      otherDays.hidden = !facts.other_days.length;
+      say(otherDays, facts.other_days.map(otherDaysText).join(" "));
       invite(empty, row);
       const quarterRows = filledQuarters(rowsOf(tables.quarter_hours));
       calls.update(quarterRows);
@@ -164,12 +172,16 @@ function spanText({ since, until }) {
   return `${dayClock(since)} – ${dayClock(until)}`;
 }
 
+/** Whose days are not those of this page: the views of the numbers count them elsewhere. */
+const otherDaysText = ({ account, time_zone: zone }) => t(account === null ? "days.others" : "days.of_account", { account, zone });
+
 /** A day without calls says so, and where the latest calls are. */
 async function invite(place, row) {
   const isEmpty = !row.sessions;
   place.hidden = !isEmpty;
   if (!isEmpty || place.childElementCount) return;
-  const { data } = await ask("/api/choices");
+  const { data } = await ask("/api/choices").catch(() => ({ data: null }));
+  if (data === null) return; // the next answer invites again
   const latest = data.facts.latest_call_at;
   const link = latest && el("a", { class: "button", href: hrefOf("today", { from: isoDay(latest), to: isoDay(latest) }) }, t("empty.day.latest", { day: day(latest) }));
   const words = latest ? t(asked().size ? "empty.day.filtered" : "empty.day") : t("empty.warehouse");
@@ -212,13 +224,22 @@ function callsOption(rows, palette) {
   };
 }
 
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
+const STEPS_MAX = 6;
+
+/** Seconds between two lines of the chart, such as clocks count them. */
+function stepOf(rows) {
+  const longest = Math.max(0, ...rows.map((row) => row.queue_wait_max_seconds ?? 0));
+  return STEPS.find((step) => longest / step <= STEPS_MAX) ?? Math.ceil(longest / STEPS_MAX / 3600) * 3600;
+}
+
 function waitsOption(rows, palette) {
   const option = base(palette);
   return {
     ...option,
     tooltip: { ...option.tooltip, valueFormatter: (seconds) => duration(seconds) },
     xAxis: { ...option.xAxis, data: labels(rows) },
-    yAxis: { ...option.yAxis, axisLabel: { ...option.yAxis.axisLabel, formatter: (seconds) => duration(seconds) } },
+    yAxis: { ...option.yAxis, interval: stepOf(rows), axisLabel: { ...option.yAxis.axisLabel, formatter: (seconds) => duration(seconds) } },
     series: [
       lines(t("column.asa_seconds"), rows.map((row) => row.asa_seconds), palette.accent, { showSymbol: true, symbolSize: 4 }),
       lines(t("column.queue_wait_max_seconds"), rows.map((row) => row.queue_wait_max_seconds), palette.warn, { lineStyle: { color: palette.warn, width: 1.2, type: "dashed" }, showSymbol: true, symbolSize: 3 }),

@@ -18,6 +18,8 @@ export function speak(chosen) {
   keep("language", chosen);
 }
 
+export const currentZone = () => zone;
+
 export function useZone(name) {
   zone = name;
 }
