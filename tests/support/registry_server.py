@@ -28,9 +28,9 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @contextmanager
-def a_real_registry(folder: Path) -> Iterator[str]:
+def a_real_registry(distributed: Path, folder: Path) -> Iterator[str]:
     """Its address as `REGISTRY__URL` takes it: Confluent's REST is below a path of its own."""
-    with tarfile.open(_distribution()) as archive:
+    with tarfile.open(distributed) as archive:
         archive.extractall(folder, filter="data")
     port = free_port()
     url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
@@ -57,8 +57,8 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _distribution() -> Path:
-    """109 MB, once."""
+def distribution() -> Path:
+    """The archive in the cache; 109 MB, fetched once. OSError or RequestException where Maven Central is not."""
     kept = cache_dir().parent / "registry" / f"apicurio-{VERSION}.tar.gz"
     if kept.exists() and _is_pinned(kept.read_bytes()):
         return kept
