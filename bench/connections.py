@@ -1,4 +1,4 @@
-"""What idle connections cost the door in memory, and whether it answers meanwhile: `python -m bench.connections [COUNT]`.
+"""What idle connections cost the door in memory, and whether it answers: `python -m bench.connections [COUNT]`.
 
 Each connection has made one request, as a proxy's have; one that never says anything is closed after 15 seconds.
 """
