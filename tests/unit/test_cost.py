@@ -108,9 +108,10 @@ def test_a_record_passes_the_engine_in_so_many_calls() -> None:
     assert calls_each(lambda: asyncio.run(pass_through()), count) < ENGINE
 
 
-def test_up_loads_no_library_of_a_warehouse_and_none_for_fetching_kafka() -> None:
-    """It supervises all day; each of these is 9 to 40 MB of memory that it would never use again."""
-    heavy = {"pyarrow", "numpy", "duckdb", "psycopg", "clickhouse_connect", "requests", "lxml"}
-    look = f"import sys, callweave.cli.app, callweave.supervisor; print(sorted({heavy!r} & set(sys.modules)))"
+@pytest.mark.parametrize("process", ["callweave.supervisor", "callweave.roles.receiver", "callweave.roles.dashboard"])
+def test_who_writes_to_no_warehouse_loads_no_library_of_one(process: str) -> None:
+    """Each is 9 to 40 MB of memory that the process would never use."""
+    heavy = {"pyarrow", "numpy", "duckdb", "psycopg", "clickhouse_connect", "requests", "lxml", "faust"}
+    look = f"import sys, callweave.cli.app, {process}; print(sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, text=True)
     assert done.stdout == "[]\n"
