@@ -3,8 +3,6 @@
 import asyncio
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,6 +12,7 @@ from aiokafka.errors import KafkaError
 from callweave.kafka import admin_client, end_offsets, group_offsets, plain_consumer
 from callweave.observed import Observed, observe
 from callweave.reading import open_questions
+from callweave.role_health import DIRECT, ask_readiness
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
 from callweave.spool_standing import SpoolStanding, spool_standing
@@ -22,8 +21,6 @@ from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, KEYED_TOPICS, RECONCILE, 
 from sinks.sink import QueryRefusedError, SinkUnavailableError
 
 POLL_SECONDS = 0.2
-
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,35 +203,11 @@ def _counts(settings: Settings) -> dict[str, int]:
     return {name: int(value) for name, value in row.dicts()[0].items()}
 
 
-def ask_readiness(entry: RoleEntry) -> tuple[bool, str | None]:
-    """Whether a role is ready, and if not, why; or what is wrong though it is."""
-    try:
-        with _direct.open(f"{entry.admin_url}/health/ready", timeout=5) as response:
-            answer = json.load(response)
-    except urllib.error.HTTPError as exc:
-        answer = json.load(exc)
-    except OSError as exc:
-        return False, f"its admin port does not answer: {exc}"
-    return answer["ready"], answer["reason"] or answer.get("degraded")
-
-
-def ask_liveness(entry: RoleEntry) -> tuple[bool | None, str | None]:
-    """Whether a role is live, and if not, why; None where it does not answer at all."""
-    try:
-        with _direct.open(f"{entry.admin_url}/health/live", timeout=5) as response:
-            answer = json.load(response)
-    except urllib.error.HTTPError as exc:
-        answer = json.load(exc)
-    except OSError as exc:
-        return None, f"its admin port does not answer: {exc}"
-    return answer["live"], answer["reason"]
-
-
 def _freshness(loader: RoleEntry | None) -> dict[str, float | None]:
     if loader is None or loader.admin_url is None:
         return {}
     try:
-        with _direct.open(f"{loader.admin_url}/status", timeout=5) as response:
+        with DIRECT.open(f"{loader.admin_url}/status", timeout=5) as response:
             answer = json.load(response)
     except OSError:
         return {}

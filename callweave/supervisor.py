@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import fcntl
 import itertools
+import multiprocessing
 import os
 import signal
 import sys
@@ -16,7 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiokafka.errors import KafkaError
 
@@ -24,13 +27,15 @@ from callweave.accounts import api_accounts
 from callweave.broker.jars import BrokerUnavailable
 from callweave.broker.local import LocalBroker
 from callweave.child import die_with_parent
+from callweave.role_health import ask_liveness, ask_readiness
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import MisconfiguredError, Settings
 from callweave.spool_standing import spool_standing
-from callweave.standing import Pending, ask_liveness, ask_readiness, wait_for_warehouse
 from callweave.topics import apply_topics
-from callweave.warehouses import sink_of
 from streams.engine.halt import ExitStatus
+
+if TYPE_CHECKING:
+    from callweave.standing import Pending
 
 ROLES = ("receiver", "worker", "loader")
 SOURCES_OF_THE_API = ("reconcile",)
@@ -90,9 +95,9 @@ class Supervisor:
 
     async def run(self) -> int:
         """Run until told to stop; the exit status of `up`."""
-        self._listen_to_signals()
         # What no role could start with is said before anything is started; opening comes later, in the loader.
-        sink_of(self._settings)
+        _refuse_wrong_warehouse(self._settings)
+        self._listen_to_signals()
         with _sole_owner(self._settings.data_dir), self._broker() as broker:
             tasks = [asyncio.create_task(self._announce())]
             if broker is not None:
@@ -293,8 +298,10 @@ class Supervisor:
             self._say(f"{spooled} pushes wait in the spool; they go on with the next start")
         return self._failed_status or (1 if spooled else 0)
 
-    async def _drained(self, deadline: float) -> Pending | None:
+    async def _drained(self, deadline: float) -> "Pending | None":
         """Stop the receiver, which drains its spool, and wait for the warehouse; what is pending, if anything is."""
+        from callweave.standing import Pending, wait_for_warehouse  # noqa: PLC0415  (brings the warehouses' libraries)
+
         for role in SOURCES_OF_THE_API:
             await self._end(role, STOP_SECONDS_MAX)
         await self._end("receiver", RECEIVER_STOP_SECONDS_MAX)
@@ -332,6 +339,38 @@ class Supervisor:
         if self._stopping.is_set():
             self._hurried.set()
         self._stopping.set()
+
+
+def _refuse_wrong_warehouse(settings: Settings) -> None:
+    """Raise what making the sink raises, which is MisconfiguredError where WAREHOUSE__URL cannot be used.
+
+    A process of its own tries, because the warehouse's library would stay in the memory of `up` for ever. It is forked,
+    which is quick, and safe while nothing else runs in this process: so this comes first.
+    """
+    context = multiprocessing.get_context("fork")
+    hearing, telling = context.Pipe(duplex=False)
+    process = context.Process(target=_make_sink, args=(settings, telling), name="warehouse check")
+    process.start()
+    telling.close()
+    try:
+        problem: Exception | None = hearing.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(f"the process that tried the warehouse ended with status {process.exitcode}") from None
+    process.join()
+    if problem is not None:
+        raise problem
+
+
+def _make_sink(settings: Settings, telling: Connection) -> None:
+    from callweave.warehouses import sink_of  # noqa: PLC0415  (see above)
+
+    try:
+        sink_of(settings)
+    except Exception as exc:  # noqa: BLE001  (whatever it is, it is raised again where it is heard)
+        telling.send(exc)
+    else:
+        telling.send(None)
 
 
 @contextmanager

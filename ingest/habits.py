@@ -10,7 +10,6 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -156,8 +155,7 @@ class _Memory(Generic[_Key, _Value]):
             self._entries.popitem(last=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Delivery:
+class _Delivery(NamedTuple):
     body: bytes
     action: str
     was_stored: bool
@@ -220,7 +218,7 @@ class Habits:
         if _UUID.fullmatch(uuid) is None:
             yield "uuid_other_format"
         now = self._monotonic()
-        body = hashlib.blake2b(push.raw, digest_size=16).digest()
+        body = _digest(push.raw)
         action = (push.action or "").casefold()
         key = uuid[:PUSH_ID_CHARACTERS_MAX]
         earlier = self._deliveries.get(key)
@@ -242,13 +240,13 @@ class Habits:
             case "basic":
                 yield "basic_after_challenge" if self._challenged.get(uuid) else "basic_preemptive"
             case "bearer":
-                digest = hashlib.blake2b(token.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+                digest = _digest(token.encode("utf-8", "surrogatepass"))
                 if self._tokens.get(digest):
                     yield "oauth_token_reused"
                 self._tokens.put(digest, True)
 
     def _of_order(self, event: NormalizedEvent) -> Iterator[str]:
-        session = _digest(event.sdk_app_id, event.session_id)
+        session = _digest(event.key)
         known = self._cdrs.get(session)
         if event.kind is EventKind.CDR:
             if known is not None and known != event.push_id:
@@ -256,8 +254,8 @@ class Habits:
             self._cdrs.put(session, event.push_id)
         elif event.kind is EventKind.RECORD:
             yield "record_before_cdr" if known is None else "record_after_cdr"
-            names = event.payload.get("RecordId"), event.payload.get("EndpointUser")
-            recording = _digest(event.sdk_app_id, event.session_id, *names)
+            names = repr((event.payload.get("RecordId"), event.payload.get("EndpointUser")))
+            recording = _digest(session + names.encode("utf-8", "backslashreplace"))
             has_custom = "CustomRecordURL" in event.payload
             if has_custom and self._recordings.get(recording) is False:
                 yield "custom_url_later"
@@ -466,5 +464,5 @@ def _number(value: object) -> float:
     return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 20 else 0
 
 
-def _digest(*parts: object) -> bytes:
-    return hashlib.blake2b("\n".join(map(repr, parts)).encode("utf-8", "backslashreplace"), digest_size=16).digest()
+def _digest(of: bytes) -> bytes:
+    return hashlib.blake2b(of, digest_size=16).digest()

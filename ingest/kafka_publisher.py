@@ -23,6 +23,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+from ingest.partitioner import partition_of
 from schemas.topics import MESSAGE_BYTES_MAX
 
 _BATCH_BYTES = 256 * 1024
@@ -86,6 +87,7 @@ class KafkaPublisher:
             acks="all",
             enable_idempotence=True,
             compression_type="zstd",  # aiokafka's lz4 is at its slowest level: more time and more bytes
+            partitioner=partition_of,
             linger_ms=options.linger_ms,
             max_batch_size=_BATCH_BYTES,
             max_request_size=MESSAGE_BYTES_MAX + _ENVELOPE_BYTES,

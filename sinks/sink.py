@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
-from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from schemas.reconcile import HourRecord
-from sinks.letters import LetterRow
-from sinks.rows import SessionKey, SessionRows
+
+if TYPE_CHECKING:  # who only reads, or asks a loader, never loads pyarrow (40 MB)
+    import pyarrow as pa
+
+    from sinks.letters import LetterRow
+    from sinks.rows import SessionKey, SessionRows
 
 
 class LogPartition(NamedTuple):
@@ -29,13 +31,13 @@ class LogPartition(NamedTuple):
 class Batch:
     """What one transaction writes. `offsets` is stored only where `expected` (None: nothing) is what stands there."""
 
-    sessions: SessionRows
-    letters: Sequence[LetterRow]
+    sessions: "SessionRows"
+    letters: "Sequence[LetterRow]"
     offsets: Mapping[LogPartition, int]
     expected: Mapping[LogPartition, int | None]
     windows: Sequence[HourRecord] = ()
     """Hours of the API, at most one reading of each."""
-    keyed: Mapping[str, pa.Table] = field(default_factory=dict)
+    keyed: "Mapping[str, pa.Table]" = field(default_factory=dict)
     """Rows of `sinks.keyed`, by table: at most one a key. What stands there with a later `asked_at` stays."""
 
 
@@ -43,7 +45,7 @@ class Batch:
 class Written:
     """What came of a batch: the sessions that were replaced; the others were older than what stood there."""
 
-    applied: frozenset[SessionKey]
+    applied: "frozenset[SessionKey]"
     stale_count: int
     letter_count: int
 
@@ -86,7 +88,7 @@ class SinkUnavailableError(Exception):
 class RowsRejectedError(Exception):
     """The warehouse will never take these sessions; nothing of the batch landed. The values say why."""
 
-    def __init__(self, sessions: Mapping[SessionKey, str]) -> None:
+    def __init__(self, sessions: "Mapping[SessionKey, str]") -> None:
         self.sessions = dict(sessions)
         # Not what it said: that may quote a value, and an error's message may reach a log.
         super().__init__(f"the warehouse refused {len(self.sessions)} sessions")
@@ -195,7 +197,7 @@ class Sink(Reader, Protocol):
     def write(self, batch: Batch) -> Written:
         """Land the batch. A batch whose offsets stand there already is done; writing it again changes nothing."""
 
-    def forget(self, sessions: Sequence[SessionKey], letters: Sequence[str]) -> None:
+    def forget(self, sessions: "Sequence[SessionKey]", letters: Sequence[str]) -> None:
         """Remove these letters, and every stored row of these sessions without the mark `PSEUDONYMISED`, from the disk.
 
         Of a session with a marked row, that stays, and what it replaced goes. Forgetting twice equals forgetting once.

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 import platformdirs
-from maven_artifact import Artifact, Downloader
 
 USE_YOUR_OWN = "set CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS to use a broker of your own"
 
@@ -136,6 +135,9 @@ def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 def from_maven_central(jar: Jar) -> Iterator[bytes]:
     """The bytes of one jar. `maven_artifact` knows the place; its own `download` prints, and waits without a limit."""
+    # What it brings (requests, lxml) is 9 MB that a start with all jars at hand does not need.
+    from maven_artifact import Artifact, Downloader  # noqa: PLC0415
+
     downloader = Downloader()
     artifact = Artifact(jar.group, jar.artifact, jar.version, jar.classifier)
     address = downloader.resolver.uri_for_artifact(artifact)

@@ -7,6 +7,8 @@ more raises it, says why, and measures with `python -m bench.compare` what it co
 import asyncio
 import cProfile
 import pstats
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -104,3 +106,12 @@ def test_a_record_passes_the_engine_in_so_many_calls() -> None:
         assert len(consumer._acked[CDR]) == count
 
     assert calls_each(lambda: asyncio.run(pass_through()), count) < ENGINE
+
+
+@pytest.mark.parametrize("process", ["callweave.supervisor", "callweave.roles.receiver", "callweave.roles.dashboard"])
+def test_who_writes_to_no_warehouse_loads_no_library_of_one(process: str) -> None:
+    """Each is 9 to 40 MB of memory that the process would never use."""
+    heavy = {"pyarrow", "numpy", "duckdb", "psycopg", "clickhouse_connect", "requests", "lxml", "faust"}
+    look = f"import sys, callweave.cli.app, {process}; print(sorted({heavy!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"
