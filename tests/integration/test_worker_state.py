@@ -194,7 +194,7 @@ def test_sessions_are_retired_through_a_kill_and_stay_so_while_the_warehouse_kee
     with program.role("loader"):
         with a_worker(program) as worker:
             eventually(lambda: counted(program, worker, "callweave_sessions_published_total") == sessions)
-            # A partition without any commit is read from its start (ADR 0010): a call begun anew, not one that came back.
+            # A partition without any commit is read from its start (ADR 0010): calls begun anew, not what came back.
             program.run("status", "--wait-idle", "60")
         with a_worker(program, "later", "202") as worker:
             eventually(lambda: any(record.value is None for record in session_records(program)))
