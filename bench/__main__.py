@@ -5,6 +5,7 @@ WORK=door,worker does only these works, FULL=1 takes the long form; ROUNDS=1 is 
 """
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -27,32 +28,42 @@ WORKS: dict[str, Work] = {
     "pipeline": pipeline.pipeline,
     "idle": idle.idle,
 }
-UNPINNED = frozenset({"pipeline", "idle"})  # the whole machine is what is measured
+WITH_THEIR_OWN_BROKER = frozenset({"pipeline", "idle"})  # that of `up`; the whole machine is what is measured
 
 
 def main() -> int:
     wanted = chosen(os.environ.get("WORK", ""))
     rounds = int(os.environ.get("ROUNDS") or (5 if FULL else 3))
-    contestants, machine = Contestants(), the_machine(VERSION)
+    machine = the_machine(VERSION)
     with tempfile.TemporaryDirectory(prefix="callweave-bench-") as place:
         for work in wanted:
-            begun = time.monotonic()
-            folder = Path(place) / work
-            pin_to(None if work in UNPINNED else LOAD_CORE)
-            # A broker for each work: none has to carry what another left in it.
-            with LocalBroker(folder / "kafka", heap_mb=512) as broker:
-                os.environ["CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS"] = broker.bootstrap_servers
-                results = WORKS[work](folder, contestants, rounds)
+            begun, contestants = time.monotonic(), Contestants()
+            results = done(work, Path(place) / work, contestants, rounds)
             # At once: what comes later may fail, and this has been measured.
-            form = "long" if FULL else "short"
-            plots.draw(publish(results, machine=machine, left_out=contestants.left_out, form=form), DOCS / "images")
+            form = ("long" if FULL else "short") + ("" if "ROUNDS" not in os.environ else f", {rounds} rounds")
+            whole = publish(results, machine=machine, left_out=contestants.left_out, form=form)
+            plots.draw(whole, DOCS / "images")
             for one in (result.as_json() for result in results):
                 print(f"{work}: {one['contestant']} {one['median']:,} {one['unit']}, {one['cpu_seconds']} s of CPU")
+            for name, reason in contestants.left_out.items():
+                print(f"{work}: left out: {name}, {reason}")
             print(f"{work}: took {time.monotonic() - begun:.0f} s", flush=True)
-    for name, reason in contestants.left_out.items():
-        print(f"left out: {name}, {reason}")
     print("docs/benchmarks.json and docs/benchmarks.md are written")
     return 0
+
+
+def done(work: str, folder: Path, contestants: Contestants, rounds: int) -> list[Result]:
+    """One work, with a broker that no other work has filled; what it leaves on the disk goes with it."""
+    try:
+        if work in WITH_THEIR_OWN_BROKER:
+            pin_to(None)
+            return WORKS[work](folder, contestants, rounds)
+        pin_to(LOAD_CORE)
+        with LocalBroker(folder / "kafka", heap_mb=512) as broker:
+            os.environ["CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS"] = broker.bootstrap_servers
+            return WORKS[work](folder, contestants, rounds)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def chosen(text: str) -> list[str]:

@@ -133,8 +133,8 @@ def receiver(
     return process([sys.executable, "-m", "callweave", "receiver"], {**settings, **environment})
 
 
-def pushes() -> list[bytes]:
-    """The work as requests."""
+def pushes(sessions: int = 2_000, *, first: int = 0) -> list[bytes]:
+    """The work as requests; the sessions are numbered from `first` on."""
     return [
         post(
             f"/tccc/push?action={action}&version=1",
@@ -145,7 +145,7 @@ def pushes() -> list[bytes]:
                 "X-TCCC-PUSH-UUID": str(uuid.uuid4()),
             },
         )
-        for action, body in bodies(2_000)
+        for action, body in bodies(sessions, first=first)
     ]
 
 

@@ -1,6 +1,7 @@
 """Loading, for each warehouse: sessions a second with children into a table that holds many, beside a plain append.
 
-`make bench-loading SESSIONS=1000000` (`python -m bench.loading`). A third of each batch are newer versions of sessions
+`make bench-loading SESSIONS=1000000` (`python -m bench.loading`), and the works `loader-duckdb` and `loader-postgres`
+of `make bench`. A third of each batch are newer versions of sessions
 anywhere in the table. The append writes the same Arrow tables into tables without keys, questions, versions or offsets
 of the same warehouse, in turns with the loader's own batches: what counts is the ratio.
 """
@@ -22,6 +23,8 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.contestants import Contestants
+from bench.machine import FULL
 from bench.results import Result, Run
 from callweave import __version__
 from schemas.columns import CHILDREN, SESSION_TABLES, SESSIONS, ColumnType, Table
@@ -52,6 +55,7 @@ GUARANTEES = {
     "ducklake": "rows and offsets in one transaction, highest version stays",
     "parquet": "rows before the commit's file, highest version stays, fsynced",
 }
+STANDING = 1_000_000 if FULL else 200_000
 APPENDED = "none: rows are added, and may be there twice"
 CHILDREN_EACH = {"legs": 2, "recordings": 3}
 PARTITION = LogPartition("tccc.sessions", 0)
@@ -89,10 +93,30 @@ def main() -> None:
     print(json.dumps({"results": results}, indent=2))
 
 
+def loader_duckdb(_: Path, __: Contestants, rounds: int) -> list[Result]:
+    """The work of `make bench`."""
+    return of_the_bench("duckdb", rounds)
+
+
+def loader_postgres(_: Path, __: Contestants, rounds: int) -> list[Result]:
+    """Likewise; the server is the tests' own, fsync off."""
+    return of_the_bench("postgres", rounds)
+
+
+def of_the_bench(name: str, rounds: int) -> list[Result]:
+    """Two batches a round, so that each way is the first as often as the other."""
+    results = measure(name, STANDING, rounds=2 * rounds)
+    for result in results:
+        result.extra["sessions_that_stood_there"] = STANDING
+    return results
+
+
 def measure(name: str, sessions: int, *, batch: int = 10_000, rounds: int = 5, read: bool = False) -> list[Result]:
     """Load one warehouse: callweave's result, then the append's."""
-    ours = Result("loading", f"callweave-{name}", __version__, "sessions/s", GUARANTEES[name])
-    plain = Result("loading", f"arrow-append-{name}", pa.__version__, "sessions/s", APPENDED)
+    # One name is promised for DuckDB's append, and one for Postgres's; the others follow the latter.
+    appended = "arrow-append" if name == "duckdb" else f"arrow-append-{name}"
+    ours = Result(f"loader-{name}", "callweave", __version__, "sessions/s", GUARANTEES[name])
+    plain = Result(f"loader-{name}", appended, pa.__version__, "sessions/s", APPENDED)
     with tempfile.TemporaryDirectory(prefix="callweave-bench-") as place, ExitStack() as stack:
         folder = Path(place)
         url = stack.enter_context(an_address(name))

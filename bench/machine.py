@@ -23,15 +23,20 @@ MB = 1_000_000
 
 @contextmanager
 def process(
-    command: list[str], environment: dict[str, str], *, says_ready: bool = False, pinned: bool = True
+    command: list[str],
+    environment: dict[str, str],
+    *,
+    says_ready: bool = False,
+    heard: bool = False,
+    pinned: bool = True,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A contestant, on its own core; if it says so, from its first line on."""
+    """A contestant, on its own core; if it says when it is ready, from then on. Who is heard is read by the caller."""
     taskset = shutil.which("taskset")
     prefix = [taskset, "-c", UNDER_TEST_CORE] if taskset and pinned and (os.cpu_count() or 1) > 1 else []
     child = subprocess.Popen(
         [*prefix, *command],
         env={**os.environ, "CALLWEAVE_LOG__LEVEL": "warning", **environment},
-        stdout=subprocess.PIPE if says_ready else subprocess.DEVNULL,
+        stdout=subprocess.PIPE if says_ready or heard else subprocess.DEVNULL,
         preexec_fn=die_with_parent(),  # noqa: PLW1509  (made safe there)
     )
     try:

@@ -109,8 +109,8 @@ def publish(
     """Write both files, and return what they hold; works that this run did not do stay as they were."""
     file, page = docs / "benchmarks.json", docs / "benchmarks.md"
     before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    whole = merged(before, [result.as_json() for result in results if result.runs], machine, form=form)
-    whole["left_out"] = [f"{name}: {reason}" for name, reason in sorted(left_out.items())]
+    new = [result.as_json() for result in results if result.runs]
+    whole = merged(before, new, machine, {"form": form, "left_out": left_out})
     file.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     text = page.read_text(encoding="utf-8")
     begin, end = text.index(BEGINS) + len(BEGINS), text.index(ENDS)
@@ -119,17 +119,16 @@ def publish(
 
 
 def merged(
-    before: dict[str, Any], new: list[dict[str, Any]], machine: dict[str, Any], *, form: str
+    before: dict[str, Any], new: list[dict[str, Any]], machine: dict[str, Any], run: dict[str, Any]
 ) -> dict[str, Any]:
-    """The works that were done now replace themselves, whole; each work knows the hour, the load and the form it is of."""
+    """The works that were done now replace themselves, whole; each work knows which run its figures are of."""
     works = {one["work"] for one in new}
     kept = [one for one in before.get("results", []) if one["work"] not in works]
-    of_now = {"at": machine["at"], "load_before": machine["load_before"], "form": form}
     runs = {work: of for work, of in before.get("runs", {}).items() if work in {one["work"] for one in kept}}
+    of_now = {"at": machine["at"], "load_before": machine["load_before"], **run}
     return {
         "machine": machine,
         "runs": dict(sorted((runs | dict.fromkeys(works, of_now)).items())),
-        "left_out": [],
         "results": sorted([*kept, *new], key=lambda one: str(one["work"])),
     }
 
@@ -141,15 +140,16 @@ def tables(whole: dict[str, Any]) -> str:
         of_work = [one for one in whole["results"] if one["work"] == work]
         lines += [f"### {work}", "", *run_of(whole, work), f"![{work}](images/bench-{work}.svg)", ""]
         lines += [*table(of_work), "", *more_of(of_work)]
-    if whole["left_out"]:
-        lines += ["Left out: " + "; ".join(map(str, whole["left_out"])) + ".", ""]
     return "\n".join(lines) + "\n"
 
 
 def run_of(whole: dict[str, Any], work: str) -> list[str]:
-    """Which run the figures of a work are of."""
+    """Which run the figures of a work are of, and who could not take part."""
     run = whole["runs"].get(work)
-    return [f"Measured {run['at']}, {run['form']} form, load before: {run['load_before']}.", ""] if run else []
+    if run is None:
+        return []
+    left_out = [f"Left out: {name}, {reason}." for name, reason in sorted(run["left_out"].items())]
+    return [f"Measured {run['at']}, {run['form']} form, load before: {run['load_before']}.", *left_out, ""]
 
 
 def table(of_work: list[dict[str, Any]]) -> list[str]:
