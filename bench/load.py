@@ -1,11 +1,12 @@
 """A load of HTTP POSTs over raw sockets: little work on this side, so that the other side is what is measured.
 
-`press` sends the next push when the last is answered; `offer` sends so many a second, answered or not.
+`press` and `send_all` send the next push when the last is answered; `offer` sends so many a second, answered or not.
 """
 
 import asyncio
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 
@@ -25,20 +26,30 @@ class Load:
 
 async def press(host: str, port: int, requests: list[bytes], *, connections: int, seconds: float) -> Load:
     """Send requests over and over on so many connections, one at a time on each."""
-    tally = Tally()
     deadline = time.perf_counter() + seconds
-    turn = iter(range(1 << 62))
+    around = itertools.cycle(requests)
+    return await _in_turns(host, port, itertools.takewhile(lambda _: time.perf_counter() < deadline, around), connections)
 
-    def answered(connection: Connection, *, lost: bool) -> None:
-        if lost or time.perf_counter() >= deadline:
+
+async def send_all(host: str, port: int, requests: list[bytes], *, connections: int) -> Load:
+    """Send each request once, on so many connections, one at a time on each."""
+    return await _in_turns(host, port, iter(requests), connections)
+
+
+async def _in_turns(host: str, port: int, requests: Iterator[bytes], connections: int) -> Load:
+    tally = Tally()
+
+    def free(connection: Connection, *, lost: bool = False) -> None:
+        request = None if lost else next(requests, None)
+        if request is None:
             connection.close()
         else:
-            connection.send(requests[next(turn) % len(requests)])
+            connection.send(request)
 
-    opened = await connect(host, port, connections, tally, answered)
+    opened = await connect(host, port, connections, tally, free)
     begun = time.perf_counter()
     for connection in opened:
-        connection.send(requests[next(turn) % len(requests)])
+        free(connection)
     await asyncio.gather(*(connection.closed for connection in opened))
     return tally.load(time.perf_counter() - begun)
 
@@ -60,17 +71,13 @@ async def offer(
     sent = due = 0
     while (elapsed := time.perf_counter() - begun) < seconds:
         now_due = int(elapsed * per_second)
-        for number in range(due, now_due):
-            if not free:
-                break  # its time is over
-            free.pop().send(requests[number % len(requests)])
+        for _ in range(min(now_due - due, len(free))):
+            free.pop().send(requests[sent % len(requests)])
             sent += 1
         due = now_due
         await asyncio.sleep(0.002)
     taken = tally.load(seconds)
-    answered_until = time.perf_counter() + 10
-    while len(free) < sum(not connection.is_lost for connection in opened) and time.perf_counter() < answered_until:
-        await asyncio.sleep(0.01)
+    await asyncio.wait([connection.idle for connection in opened], timeout=10)
     for connection in opened:
         connection.close()
     return replace(taken, failures=tally.failures, shed=tally.shed, offered=sent)
@@ -106,7 +113,9 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, tally: Tally, answered: Callable[..., None], loop: asyncio.AbstractEventLoop) -> None:
         self.closed: asyncio.Future[None] = loop.create_future()
-        self.is_lost = False
+        self.idle: asyncio.Future[None] = loop.create_future()  # done while nothing is asked
+        self.idle.set_result(None)
+        self._loop = loop
         self._tally = tally
         self._answered = answered
         self._transport: asyncio.Transport | None = None
@@ -117,6 +126,7 @@ class Connection(asyncio.Protocol):
         """One request."""
         assert self._transport is not None
         self._begun = time.perf_counter()
+        self.idle = self._loop.create_future()
         self._transport.write(request)
 
     def close(self) -> None:
@@ -147,15 +157,17 @@ class Connection(asyncio.Protocol):
         else:
             self._tally.failures += 1
         self._begun = None
+        self.idle.set_result(None)
         self._answered(self, lost=False)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (as the protocol has it)
         """Closed, by either side; with a request on it that is a failure."""
-        self.is_lost = True
         if not self.closed.done():
             self.closed.set_result(None)
         if self._begun is not None:
             self._tally.failures += 1
+            self._begun = None
+            self.idle.set_result(None)
             self._answered(self, lost=True)
 
 

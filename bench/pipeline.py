@@ -15,7 +15,7 @@ import uvloop
 
 from bench.contestants import Contestants, our_version
 from bench.door import pushes
-from bench.load import Load, offer
+from bench.load import Load, offer, send_all
 from bench.machine import FULL
 from bench.results import Result, Run, figure
 from bench.running import Running, difference, up
@@ -24,6 +24,7 @@ from callweave.standing import look, wait_idle
 
 CONNECTIONS = 256
 CALM_RATE = 200.0
+PUSHES_EACH = 3.28  # of a session, retries among them
 FIRST_RATE = 800.0
 STEP = 1.25
 FINER = 1.08
@@ -48,7 +49,9 @@ class Hold:
         """All of it was taken, and what waited at the end is not more than what waited in the middle."""
         waited_more = self.lags[1] - self.lags[0]
         taken_whole = self.load.offered >= 0.97 * self.rate * (self.ended_at - self.began_at).total_seconds()
-        return taken_whole and not self.load.shed and not self.load.failures and waited_more <= self.rate * LAG_SECONDS_MAX
+        return (
+            taken_whole and not self.load.shed and not self.load.failures and waited_more <= self.rate * LAG_SECONDS_MAX
+        )
 
 
 class Pushing:
@@ -61,7 +64,7 @@ class Pushing:
 
     def hold(self, rate: float, seconds: float) -> Hold:
         """Push, look at the lag in the middle and at the end, then wait until everything is in the warehouse."""
-        sessions = int(rate * seconds / 3) + 1
+        sessions = int(rate * seconds / PUSHES_EACH) + 1
         requests = pushes(sessions, first=self.sessions)
         self.sessions += sessions
         cpu, began_at = self.running.cpu(), datetime.now(UTC)
@@ -85,13 +88,8 @@ class Pushing:
 
     def _send_the_rest(self, requests: list[bytes]) -> None:
         """So that every session is whole, and the warehouse can be asked for all of them."""
-        if requests:
-            rest = offer(
-                "127.0.0.1", self.running.port, requests,
-                connections=16, seconds=len(requests) / CALM_RATE + 0.1, per_second=CALM_RATE,
-            )  # fmt: skip
-            load = uvloop.run(rest)
-            self.refused += load.shed + load.failures
+        load = uvloop.run(send_all("127.0.0.1", self.running.port, requests, connections=16))
+        self.refused += load.shed + load.failures
 
     def lag(self) -> int:
         """What waits for the worker, for the loader and in the spool."""
@@ -150,7 +148,7 @@ def pipeline(folder: Path, _: Contestants, rounds: int) -> list[Result]:
 
 
 def search(pushing: Pushing) -> float:
-    """The highest rate that was held for a short while: in coarse steps up to where it is not, then finer from below."""
+    """The highest rate that was held for a short while: in coarse steps as far as it goes, then in finer ones."""
     rate = FIRST_RATE
     while not pushing.hold(rate, SEARCH_SECONDS).is_held:
         rate /= 2

@@ -1,4 +1,4 @@
-"""Kafka Streams at the work `restore`: its join fills a changelog once, then it starts again and again on an empty disk."""
+"""Kafka Streams at the work `restore`: its join fills a changelog once, then it starts on an empty disk, every round."""
 
 import asyncio
 import shutil
@@ -58,5 +58,3 @@ def prepare(folder: Path, contestants: Contestants, sessions: int) -> StreamsRes
         "into RocksDB; counted by its own listener",
     )  # fmt: skip
     return StreamsRestore(result, command, state)
-
-

@@ -220,13 +220,15 @@ async def publish_events(prefix: str, work: list[tuple[str, bytes]]) -> Backlog:
 
 def check(backlog: Backlog, topic: str, reports: Callable[[bytes], dict[str, Any]]) -> None:
     """The last record of each session has all of its reports, and there is no other session."""
-    last = asyncio.run(last_records(topic))
-    wrong = [
-        key
-        for key in backlog.sessions.keys() | last.keys()
-        if key not in last or reports(last[key]) != backlog.sessions.get(key)
-    ]
+    wrong = wrong_sessions(backlog.sessions, asyncio.run(last_records(topic)), reports)
     assert not wrong, f"{topic}: {len(wrong)} of {len(backlog.sessions)} sessions are not what was pushed: {wrong[:3]}"
+
+
+def wrong_sessions(
+    expected: Sessions, last: dict[bytes, bytes], reports: Callable[[bytes], dict[str, Any]]
+) -> list[bytes]:
+    """Sessions that are missing, that nobody pushed, or whose reports are not those that were pushed."""
+    return [key for key in expected.keys() | last.keys() if key not in last or reports(last[key]) != expected.get(key)]
 
 
 def reports_of_ours(record: bytes) -> dict[str, Any]:
