@@ -28,7 +28,9 @@ async def press(host: str, port: int, requests: list[bytes], *, connections: int
     """Send requests over and over on so many connections, one at a time on each."""
     deadline = time.perf_counter() + seconds
     around = itertools.cycle(requests)
-    return await _in_turns(host, port, itertools.takewhile(lambda _: time.perf_counter() < deadline, around), connections)
+    return await _in_turns(
+        host, port, itertools.takewhile(lambda _: time.perf_counter() < deadline, around), connections
+    )
 
 
 async def send_all(host: str, port: int, requests: list[bytes], *, connections: int) -> Load:
