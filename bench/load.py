@@ -8,6 +8,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,12 @@ async def connect(
 ) -> "list[Connection]":
     """So many connections, one after the other: a backlog of the other side is nothing to measure."""
     loop = asyncio.get_running_loop()
-    return [
-        (await loop.create_connection(lambda: Connection(tally, answered, loop), host, port))[1] for _ in range(count)
-    ]
+    opened = []
+    for _ in range(count):
+        _, connection = await loop.create_connection(lambda: Connection(tally, answered, loop), host, port)
+        await connection.made  # uvloop may tell of it later
+        opened.append(connection)
+    return opened
 
 
 class Tally:
@@ -114,6 +118,7 @@ class Connection(asyncio.Protocol):
     """One connection with at most one request on it. An answer counts if it says ErrCode 0; a 503 was shed."""
 
     def __init__(self, tally: Tally, answered: Callable[..., None], loop: asyncio.AbstractEventLoop) -> None:
+        self.made: asyncio.Future[None] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
         self.idle: asyncio.Future[None] = loop.create_future()  # done while nothing is asked
         self.idle.set_result(None)
@@ -138,8 +143,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Open."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one, but does not say so
+        self.made.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         """A piece of an answer, most often all of it."""

@@ -1,4 +1,4 @@
-"""Kafka Streams at the work `restore`: its join fills a changelog once, then it starts on an empty disk, every round."""
+"""Kafka Streams at the work `restore`: its join fills a changelog, then it starts on an empty disk every round."""
 
 import asyncio
 import shutil
