@@ -38,6 +38,7 @@ class Hold:
     """One rate, offered for a while."""
 
     rate: float
+    seconds: float
     load: Load
     began_at: datetime
     ended_at: datetime
@@ -48,7 +49,7 @@ class Hold:
     def is_held(self) -> bool:
         """All of it was taken, and what waited at the end is not more than what waited in the middle."""
         waited_more = self.lags[1] - self.lags[0]
-        taken_whole = self.load.offered >= 0.97 * self.rate * (self.ended_at - self.began_at).total_seconds()
+        taken_whole = self.load.offered >= 0.97 * self.rate * self.seconds
         return (
             taken_whole and not self.load.shed and not self.load.failures and waited_more <= self.rate * LAG_SECONDS_MAX
         )
@@ -74,7 +75,7 @@ class Pushing:
         self.refused += load.shed + load.failures
         pending = asyncio.run(wait_idle(self.running.settings, DRAIN_SECONDS_MAX))
         assert pending is None, f"after {DRAIN_SECONDS_MAX:g} s: {pending}"
-        return Hold(rate, load, began_at, ended_at, lags, difference(cpu, self.running.cpu()))
+        return Hold(rate, seconds, load, began_at, ended_at, lags, difference(cpu, self.running.cpu()))
 
     async def _offered(self, requests: list[bytes], rate: float, seconds: float) -> tuple[Load, tuple[int, int]]:
         pushing = asyncio.create_task(

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -108,7 +108,7 @@ def test_a_session_that_lacks_a_report_or_that_nobody_pushed_is_wrong():
 )
 def test_a_rate_is_held_only_if_all_of_it_is_taken_and_the_lag_does_not_grow(offered, lags, shed, is_held):
     load = Load(100, 1, 2, 3, failures=0, answers=offered, shed=shed, offered=offered)
-    assert Hold(100, load, AT, AT + timedelta(seconds=10), lags, {}).is_held is is_held
+    assert Hold(100, 10, load, AT, AT, lags, {}).is_held is is_held
 
 
 async def test_a_load_counts_answers_sheds_and_failures():
