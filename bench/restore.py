@@ -65,7 +65,8 @@ def main() -> int:
 
 def restore_work(folder: Path, contestants: Contestants, rounds: int) -> list[Result]:
     """The work of `make bench`: each way from an empty disk, ours from a full one too."""
-    new_topics()
+    streams = streams_restore.prepare(folder, contestants, SESSION_COUNT)
+    new_topics()  # after that: nothing but sessions lies in these, no worker has anything to do once it is ready
     published = asyncio.run(fill(SESSION_COUNT))
     version, unit = our_version("callweave"), "documents/s"
     ours = Result("restore", "callweave", version, unit, "into RocksDB; every session compared with what was published")
@@ -73,7 +74,6 @@ def restore_work(folder: Path, contestants: Contestants, rounds: int) -> list[Re
     stock = Result("restore", "callweave-stock-faust", version, unit, "into RocksDB, Faust's own way; compared")
     results = [ours, memory, stock]
     warm: list[float] = []
-    streams = streams_restore.prepare(folder, contestants, SESSION_COUNT)
     for number in range(rounds):
         data = folder / f"restore{number}"
         ours.runs.append(cold(data, [], published))

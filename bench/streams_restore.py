@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contestants import Contestants
-from bench.machine import bootstrap, cpu_seconds, new_topic, process, rss_bytes
+from bench.machine import bootstrap, cpu_seconds, new_topic, new_topics, process, rss_bytes
 from bench.results import Result, Run
 from bench.worker import committed, fill, pace
-from callweave.settings import load_settings
 
 
 @dataclass
@@ -47,7 +46,7 @@ def prepare(folder: Path, contestants: Contestants, sessions: int) -> StreamsRes
     java = contestants.kafka_streams
     if java is None:
         return None
-    prefix = load_settings().kafka.topic_prefix
+    prefix = new_topics()
     group, state = f"{prefix}streams", folder / "streams"
     command = [*java, bootstrap(), prefix, group, new_topic(f"{prefix}out-streams"), str(state)]
     backlog = asyncio.run(fill(prefix, sessions))
