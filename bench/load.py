@@ -27,11 +27,13 @@ class Load:
 
 async def press(host: str, port: int, requests: list[bytes], *, connections: int, seconds: float) -> Load:
     """Send requests over and over on so many connections, one at a time on each."""
-    deadline = time.perf_counter() + seconds
-    around = itertools.cycle(requests)
-    return await _in_turns(
-        host, port, itertools.takewhile(lambda _: time.perf_counter() < deadline, around), connections
-    )
+    begun: list[float] = []  # with the first request: connecting takes no time away
+
+    def is_time(_: bytes) -> bool:
+        begun[:] = begun or [time.perf_counter()]
+        return time.perf_counter() < begun[0] + seconds
+
+    return await _in_turns(host, port, itertools.takewhile(is_time, itertools.cycle(requests)), connections)
 
 
 async def send_all(host: str, port: int, requests: list[bytes], *, connections: int) -> Load:
