@@ -28,7 +28,8 @@ WORKS: dict[str, Work] = {
     "pipeline": pipeline.pipeline,
     "idle": idle.idle,
 }
-WITH_THEIR_OWN_BROKER = frozenset({"pipeline", "idle"})  # that of `up`; the whole machine is what is measured
+WITH_THEIR_OWN_BROKER = frozenset({"pipeline", "idle"})  # that of `up`
+UNPINNED = WITH_THEIR_OWN_BROKER | {"loader-duckdb", "loader-postgres"}  # the machine's, or within this process
 
 
 def main() -> int:
@@ -40,7 +41,7 @@ def main() -> int:
             begun, contestants = time.monotonic(), Contestants()
             results = done(work, Path(place) / work, contestants, rounds)
             # At once: what comes later may fail, and this has been measured.
-            form = ("long" if FULL else "short") + ("" if "ROUNDS" not in os.environ else f", {rounds} rounds")
+            form = "long" if FULL else "short"
             whole = publish(results, machine=machine, left_out=contestants.left_out, form=form)
             plots.draw(whole, DOCS / "images")
             for one in (result.as_json() for result in results):
@@ -55,10 +56,9 @@ def main() -> int:
 def done(work: str, folder: Path, contestants: Contestants, rounds: int) -> list[Result]:
     """One work, with a broker that no other work has filled; what it leaves on the disk goes with it."""
     try:
+        pin_to(None if work in UNPINNED else LOAD_CORE)
         if work in WITH_THEIR_OWN_BROKER:
-            pin_to(None)
             return WORKS[work](folder, contestants, rounds)
-        pin_to(LOAD_CORE)
         with LocalBroker(folder / "kafka", heap_mb=512) as broker:
             os.environ["CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS"] = broker.bootstrap_servers
             return WORKS[work](folder, contestants, rounds)
