@@ -49,8 +49,8 @@ same-day: $(STAMP) ## a simulated day in all five warehouses, compared row by ro
 numbers-check: $(STAMP) ## the numbers of a simulated day against plain Python, on three warehouses, to the last call (SESSIONS=10000)
 	@$(BIN)/python -m tests.contract.numbers_check --sessions $(or $(SESSIONS),10000)
 
-bench: $(STAMP) ## measure throughput and latency on this machine
-	@$(BIN)/python -m bench
+bench: $(STAMP) ## measure every work beside its peers on this machine, under 15 minutes (WORK=door,worker FULL=1)
+	@$(if $(WORK),WORK=$(WORK)) $(if $(FULL),FULL=1) $(BIN)/python -m bench
 
 bench-compare: $(STAMP) ## did it get slower? the files as they are beside a commit, in CPU time (BASE=main ROLES=1)
 	@$(BIN)/python -m bench.compare $(or $(BASE),main) $(if $(ROLES),--roles)

@@ -21,9 +21,11 @@ from pathlib import Path
 
 import uvloop
 
-from bench.__main__ import PASSWORD, USER, fill, new_topics, process, until_open
+from bench.door import PASSWORD, USER, until_open
 from bench.load import post, press
+from bench.machine import cpu_seconds, new_topics, process
 from bench.work import bodies
+from bench.worker import fill
 from callweave.broker.local import LocalBroker, free_port
 from callweave.kafka import admin_client, group_offsets
 from callweave.settings import load_settings
@@ -121,7 +123,7 @@ def door(root: Path, folder: str) -> float:
         post(f"/tccc/push?action={action}", body, {"Authorization": credentials, "X-TCCC-PUSH-UUID": f"p{number}"})
         for number, (action, body) in enumerate(bodies(1000))
     ]
-    with process([sys.executable, "-m", "callweave", "receiver"], environment, None) as child:
+    with process([sys.executable, "-m", "callweave", "receiver"], environment) as child:
 
         async def run() -> float:
             await until_open(port)
@@ -136,22 +138,15 @@ def door(root: Path, folder: str) -> float:
 
 def worker(root: Path, folder: str, sessions: int) -> float:
     prefix = new_topics()
-    count = asyncio.run(fill_with(prefix, sessions))
+    count = asyncio.run(fill(prefix, sessions)).count
     environment = {
         **environment_of(root),
         "CALLWEAVE_KAFKA__TOPIC_PREFIX": prefix,
         "CALLWEAVE_ADMIN__PORT": "0",
         "CALLWEAVE_DATA_DIR": f"{folder}/worker",
     }
-    with process([sys.executable, "-m", "callweave", "worker"], environment, None) as child:
+    with process([sys.executable, "-m", "callweave", "worker"], environment) as child:
         return asyncio.run(cpu_of_backlog(f"{prefix}worker", count, child.pid))
-
-
-async def fill_with(prefix: str, sessions: int) -> int:
-    import bench.__main__ as settings  # noqa: PLC0415  (its size of the work is a constant there)
-
-    settings.SESSIONS = sessions
-    return await fill(prefix)
 
 
 async def cpu_of_backlog(group: str, count: int, pid: int) -> float:
@@ -167,12 +162,6 @@ async def cpu_of_backlog(group: str, count: int, pid: int) -> float:
                 return (cpu_seconds(pid) - first[1]) / max(1, count - first[0]) * 1e6
             await asyncio.sleep(0.02)
     raise TimeoutError(f"{group} did not finish")
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process, all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def environment_of(root: Path) -> dict[str, str]:

@@ -1,11 +1,13 @@
 """Loading, for each warehouse: sessions a second with children into a table that holds many, beside a plain append.
 
-`make bench-loading SESSIONS=1000000` (`python -m bench.loading`). A third of each batch are newer versions of sessions
+`make bench-loading SESSIONS=1000000` (`python -m bench.loading`), and the works `loader-duckdb` and `loader-postgres`
+of `make bench`. A third of each batch are newer versions of sessions
 anywhere in the table. The append writes the same Arrow tables into tables without keys, questions, versions or offsets
 of the same warehouse, in turns with the loader's own batches: what counts is the ratio.
 """
 
 import argparse
+import asyncio
 import json
 import os
 import resource
@@ -13,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -22,8 +25,12 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.contestants import Contestants
+from bench.machine import FULL, cpu_seconds, new_topics, process, rss_bytes
+from bench.many_sessions import publish_sessions
 from bench.results import Result, Run
 from callweave import __version__
+from callweave.runtime import Runtime
 from schemas.columns import CHILDREN, SESSION_TABLES, SESSIONS, ColumnType, Table
 from sinks import clickhouse_layout, clickhouse_session, ddl
 from sinks.copy_text import copy_text
@@ -52,6 +59,9 @@ GUARANTEES = {
     "ducklake": "rows and offsets in one transaction, highest version stays",
     "parquet": "rows before the commit's file, highest version stays, fsynced",
 }
+FROM_KAFKA = 60_000 if FULL else 30_000
+FROM_KAFKA_SECONDS_MAX = 300.0
+STANDING = 1_000_000 if FULL else 200_000
 APPENDED = "none: rows are added, and may be there twice"
 CHILDREN_EACH = {"legs": 2, "recordings": 3}
 PARTITION = LogPartition("tccc.sessions", 0)
@@ -89,10 +99,34 @@ def main() -> None:
     print(json.dumps({"results": results}, indent=2))
 
 
-def measure(name: str, sessions: int, *, batch: int = 10_000, rounds: int = 5, read: bool = False) -> list[Result]:
+def loader_duckdb(_: Path, __: Contestants, rounds: int) -> list[Result]:
+    """The work of `make bench`."""
+    return of_the_bench("duckdb", rounds)
+
+
+def loader_postgres(_: Path, __: Contestants, rounds: int) -> list[Result]:
+    """Likewise; the server is the tests' own, fsync off."""
+    return of_the_bench("postgres", rounds)
+
+
+def of_the_bench(name: str, rounds: int) -> list[Result]:
+    """Two batches a round, so that each way is the first as often as the other."""
+    whole = Result(f"loader-{name}", "callweave-from-kafka", __version__, "sessions/s", GUARANTEES[name])
+    whole.extra["what"] = "the loader's process: records in Kafka to committed rows, sessions that are new"
+    results = [*measure(name, STANDING, rounds=2 * rounds, whole=whole), whole]
+    for result in results:
+        result.extra["sessions_that_stood_there"] = STANDING
+    return results
+
+
+def measure(
+    name: str, sessions: int, *, batch: int = 10_000, rounds: int = 5, read: bool = False, whole: Result | None = None
+) -> list[Result]:
     """Load one warehouse: callweave's result, then the append's."""
-    ours = Result("loading", f"callweave-{name}", __version__, "sessions/s", GUARANTEES[name])
-    plain = Result("loading", f"arrow-append-{name}", pa.__version__, "sessions/s", APPENDED)
+    # One name is promised for DuckDB's append, and one for Postgres's; the others follow the latter.
+    appended = "arrow-append" if name == "duckdb" else f"arrow-append-{name}"
+    ours = Result(f"loader-{name}", "callweave", __version__, "sessions/s", GUARANTEES[name])
+    plain = Result(f"loader-{name}", appended, pa.__version__, "sessions/s", APPENDED)
     with tempfile.TemporaryDirectory(prefix="callweave-bench-") as place, ExitStack() as stack:
         folder = Path(place)
         url = stack.enter_context(an_address(name))
@@ -117,7 +151,45 @@ def measure(name: str, sessions: int, *, batch: int = 10_000, rounds: int = 5, r
                         append(rows)
         if read:
             ask(name, url, folder, sink)
+        if whole is not None:
+            sink.close()
+            whole.runs += [from_kafka(url, folder, number) for number in range(rounds // 2)]
     return [ours, plain]
+
+
+def from_kafka(url: str, folder: Path, number: int) -> Run:
+    """`callweave loader` over records that lie in Kafka, into the same warehouse."""
+    prefix, first = new_topics(), number * FROM_KAFKA
+    asyncio.run(publish_sessions(prefix, first, first + FROM_KAFKA))
+    environment = {
+        "CALLWEAVE_KAFKA__TOPIC_PREFIX": prefix,
+        "CALLWEAVE_ADMIN__PORT": "0",
+        "CALLWEAVE_DATA_DIR": str(folder),
+        "CALLWEAVE_WAREHOUSE__URL": url,
+    }
+    with process([sys.executable, "-m", "callweave", "loader"], environment) as child:
+        begun: tuple[int, float, float] | None = None
+        deadline = time.monotonic() + FROM_KAFKA_SECONDS_MAX
+        while time.monotonic() < deadline:
+            applied, now, cpu = sessions_applied(folder, child.pid), time.perf_counter(), cpu_seconds(child.pid)
+            if begun is None and applied:
+                begun = applied, now, cpu  # its first commit: what came before is starting
+            if begun is not None and applied >= FROM_KAFKA:
+                assert begun[0] < FROM_KAFKA, "all was loaded at once: too few sessions to measure"
+                rate = (FROM_KAFKA - begun[0]) / (now - begun[1])
+                return Run(rate, cpu - begun[2], rss_bytes(child.pid))
+            time.sleep(0.01)
+        raise TimeoutError(f"the loader did not load {FROM_KAFKA} sessions")
+
+
+def sessions_applied(folder: Path, pid: int) -> int:
+    """As the loader tells."""
+    entry = Runtime(folder).role("loader")
+    if entry is None or entry.admin_url is None or entry.pid != pid:
+        return 0
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{entry.admin_url}/status", timeout=30) as answer:
+        return int(json.load(answer)["sessions_applied"])
 
 
 @contextmanager

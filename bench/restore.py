@@ -3,7 +3,8 @@
 Also by the worker's own processor time, which says the same on a machine that others use. After every start the stores
 are compared with what was published, session by session; any difference ends the run.
 
-python -m bench.restore [--sessions N] [--rounds N]
+python -m bench.restore [--sessions N] [--rounds N]; as a work of `make bench` beside Kafka Streams, which restores the
+changelog that its own join left.
 """
 
 import argparse
@@ -12,7 +13,6 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,9 +26,13 @@ from typing import Any, cast
 
 from aiokafka import AIOKafkaProducer
 
+from bench import streams_restore
+from bench.contestants import Contestants, our_version
+from bench.machine import FULL, new_topics, process, rss_bytes
+from bench.many_sessions import with_many_sessions
+from bench.results import Result, Run
 from bench.work import bodies
 from callweave.broker.local import LocalBroker
-from callweave.child import die_with_parent
 from callweave.runtime import Runtime
 from callweave.settings import load_settings
 from callweave.topics import apply_topics
@@ -40,6 +44,7 @@ from streams.worker import WorkerOptions, build_worker
 
 READY_SECONDS_MAX = 600.0
 STOCK = "stock"
+SESSION_COUNT = 100_000 if FULL else 20_000
 
 
 def main() -> int:
@@ -56,6 +61,47 @@ def main() -> int:
             os.environ["CALLWEAVE_KAFKA__TOPIC_PREFIX"] = f"b{uuid.uuid4().hex[:8]}."
             print(json.dumps(measure(Path(folder) / "data", arguments.sessions, arguments.rounds), indent=2))
     return 0
+
+
+def restore_work(folder: Path, contestants: Contestants, rounds: int) -> list[Result]:
+    """The work of `make bench`: each way from an empty disk, ours from a full one too."""
+    streams = streams_restore.prepare(folder, contestants, SESSION_COUNT)
+    new_topics()  # after that: nothing but sessions lies in these, no worker has anything to do once it is ready
+    published = asyncio.run(fill(SESSION_COUNT))
+    version, unit = our_version("callweave"), "documents/s"
+    ours = Result("restore", "callweave", version, unit, "into RocksDB; every session compared with what was published")
+    memory = Result("restore", "callweave-memory", version, unit, "into memory; as many as were published")
+    stock = Result("restore", "callweave-stock-faust", version, unit, "into RocksDB, Faust's own way; compared")
+    results = [ours, memory, stock]
+    warm: list[float] = []
+    for number in range(rounds):
+        data = folder / f"restore{number}"
+        ours.runs.append(cold(data, [], published))
+        warm.append(start_once(data, [], 0)[0])
+        compare(data, published)
+        stock.runs.append(cold(folder / f"stock{number}", [STOCK], published))
+        os.environ["CALLWEAVE_WORKER__STORE"] = "memory"
+        memory.runs.append(cold(folder / f"memory{number}", [], {}))
+        del os.environ["CALLWEAVE_WORKER__STORE"]
+        if streams is not None:
+            streams.restore_once()
+    ours.extra |= {"sessions": SESSION_COUNT, "seconds_to_ready_warm": round(statistics.median(warm), 2)}
+    if FULL:
+        ours.extra["worker_with_many_sessions"] = with_many_sessions(folder)
+    return [*results, *([streams.result] if streams is not None else [])]
+
+
+def cold(data: Path, arguments: list[str], published: dict[bytes, bytes]) -> Run:
+    """A start from an empty disk; what it left there is compared, if it is told what that has to be."""
+    until_ready, told = start_once(data, arguments, SESSION_COUNT)
+    if published:
+        compare(data, published)
+    return Run(
+        SESSION_COUNT / told["bench_restoring_seconds"],
+        told["bench_restoring_cpu_seconds"],
+        int(told["rss_bytes"]),
+        {"seconds_to_ready": until_ready},
+    )
 
 
 def measure(data: Path, sessions: int, rounds: int) -> dict[str, Any]:
@@ -148,27 +194,21 @@ async def fill(sessions: int) -> dict[bytes, bytes]:
 def start_once(data: Path, arguments: list[str], expected: int) -> tuple[float, dict[str, float]]:
     """Start a worker: seconds until it is ready with so many records restored, and what it tells of restoring."""
     environment = {
-        **os.environ,
         "CALLWEAVE_DATA_DIR": str(data),
         "CALLWEAVE_ADMIN__PORT": "0",
         "CALLWEAVE_LOG__LEVEL": "error",
     }
-    command = [sys.executable, "-m", "bench.restore_worker", *arguments]
     begun = time.perf_counter()
-    worker = subprocess.Popen(command, env=environment, preexec_fn=die_with_parent())  # noqa: PLW1509  (made safe there)
-    try:
+    with process([sys.executable, "-m", "bench.restore_worker", *arguments], environment) as worker:
         while time.perf_counter() - begun < READY_SECONDS_MAX:
             assert worker.poll() is None, f"the worker ended with {worker.returncode}"
             if ask(data, worker.pid, "/health/ready")[0] == 200:
                 until_ready = time.perf_counter() - begun
                 told = gauges(ask(data, worker.pid, "/metrics")[1])
                 if told["bench_restored_records"] == expected:
-                    return until_ready, told
+                    return until_ready, {**told, "rss_bytes": rss_bytes(worker.pid)}
             time.sleep(0.02)
         raise TimeoutError("the worker did not become ready")
-    finally:
-        worker.terminate()
-        worker.wait(60)
 
 
 def gauges(text: str) -> dict[str, float]:

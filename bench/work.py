@@ -1,4 +1,6 @@
-"""The work that contestants do: sessions of one CDR and two recordings, far apart in time, 5 % delivered twice."""
+"""The work that contestants do: calls of one CDR and two recordings, every eighth transferred (a leg and a recording
+more), the pushes of a call far apart in time, 5 % delivered twice.
+"""
 
 import random
 from typing import Any
@@ -8,27 +10,29 @@ import orjson
 APP = 1400000001
 
 
-def pushes(sessions: int, seed: int = 1) -> list[tuple[str, dict[str, Any]]]:
+def pushes(sessions: int, seed: int = 1, *, first: int = 0) -> list[tuple[str, dict[str, Any]]]:
     """(action, body) in an order in which a session's pushes lie far apart."""
     chance = random.Random(seed)
     result: list[tuple[str, dict[str, Any]]] = []
-    for number in range(sessions):
-        result += _session(number)
+    for number in range(first, first + sessions):
+        result += session(number)
     result += chance.sample(result, len(result) // 20)
     chance.shuffle(result)
     return result
 
 
-def bodies(sessions: int, seed: int = 1) -> list[tuple[str, bytes]]:
+def bodies(sessions: int, seed: int = 1, *, first: int = 0) -> list[tuple[str, bytes]]:
     """The same as bytes."""
-    return [(action, orjson.dumps(body)) for action, body in pushes(sessions, seed)]
+    return [(action, orjson.dumps(body)) for action, body in pushes(sessions, seed, first=first)]
 
 
-def _session(number: int) -> list[tuple[str, dict[str, Any]]]:
+def session(number: int) -> list[tuple[str, dict[str, Any]]]:
+    """The pushes of one call, in the order in which they come."""
     start = 1_700_000_000 + number
-    session = f"{number:08x}-0d6e-4c6b-9a55-7a1d2c3b4e01"
-    common = {"SdkAppId": APP, "SessionId": session}
-    mail = f"agent{number % 50}@example.com"
+    session_id = f"{number:08x}-0d6e-4c6b-9a55-7a1d2c3b4e01"
+    common = {"SdkAppId": APP, "SessionId": session_id}
+    legs = _legs(number, start)
+    mail = legs[-1]["Mail"]
     cdr = {
         **common,
         "Caller": f"0086139{number % 10**8:08d}",
@@ -49,30 +53,46 @@ def _session(number: int) -> list[tuple[str, dict[str, Any]]]:
         "QueuedSkillGroupId": 11,
         "QueuedSkillGroupName": "service",
         "RecordId": f"{number:08x}-root",
-        "ServeParticipants": [
-            {
-                "Mail": mail,
-                "Phone": "",
-                "RingTimestamp": start + 10,
-                "AcceptTimestamp": start + 15,
-                "EndedTimestamp": start + 75,
-                "StartTimestamp": start + 10,
-                "RecordId": f"{number:08x}-leg0",
-                "Type": "staffSeat",
-                "Sequence": 0,
-                "SkillGroupId": 11,
-                "SkillGroupPriority": 0,
-                "EndStatusString": "ok",
-            }
-        ],
+        "ServeParticipants": legs,
         "TelLocation": {"TelNumber": "0086139", "Country": "China", "Province": "Shanghai", "City": "", "Operator": ""},
         "Uui": f"order-{number}",
     }
+    ends = [("root", cdr["Caller"]), *((f"leg{leg['Sequence']}", leg["Mail"]) for leg in legs)]
     records = [
-        {**common, "RecordId": f"{number:08x}-{end}", "Timestamp": start + 80, "EndpointUser": who, "RecordURL": url}
-        for end, who, url in (
-            ("root", cdr["Caller"], f"http://recorder.example/{number}-a.mp3"),
-            ("leg0", mail, f"http://recorder.example/{number}-b.mp3"),
-        )
+        {
+            **common,
+            "RecordId": f"{number:08x}-{end}",
+            "Timestamp": start + 80,
+            "EndpointUser": who,
+            "RecordURL": f"http://recorder.example/{number}-{end}.mp3",
+        }
+        for end, who in ends
     ]
-    return [("cdr", cdr), ("record", records[0]), ("record", records[1])]
+    return [("cdr", cdr), *(("record", record) for record in records)]
+
+
+def _legs(number: int, start: int) -> list[dict[str, Any]]:
+    """One agent; every eighth call was transferred to a second one."""
+    count = 2 if number % 8 == 0 else 1
+    agents = [f"agent{(number + leg) % 50}@example.com" for leg in range(count)]
+    return [
+        {
+            "Mail": agents[leg],
+            "Phone": "",
+            "RingTimestamp": start + 10 + 30 * leg,
+            "AcceptTimestamp": start + 15 + 30 * leg,
+            "EndedTimestamp": start + 75 if leg == count - 1 else start + 40,
+            "StartTimestamp": start + 10 + 30 * leg,
+            "RecordId": f"{number:08x}-leg{leg}",
+            "Type": "staffSeat",
+            "TransferFrom": agents[0] if leg else "",
+            "TransferFromType": "staffSeat" if leg else "",
+            "TransferTo": agents[1] if leg < count - 1 else "",
+            "TransferToType": "staffSeat" if leg < count - 1 else "",
+            "Sequence": leg,
+            "SkillGroupId": 11,
+            "SkillGroupPriority": 0,
+            "EndStatusString": "ok",
+        }
+        for leg in range(count)
+    ]

@@ -11,7 +11,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 
-async def main(bootstrap_servers: str, prefix: str, group: str) -> None:
+async def main(bootstrap_servers: str, prefix: str, group: str, out: str) -> None:
     consumer = AIOKafkaConsumer(
         *(prefix + name for name in ("cdr", "record", "voicemail")),
         bootstrap_servers=bootstrap_servers,
@@ -33,7 +33,7 @@ async def main(bootstrap_servers: str, prefix: str, group: str) -> None:
         if not changed:
             continue
         sends = [
-            await producer.send(prefix + "peer", orjson.dumps(state[key]), key=key, partition=partition)
+            await producer.send(out, orjson.dumps(state[key]), key=key, partition=partition)
             for key, partition in changed.items()
         ]
         await asyncio.gather(*sends)
@@ -41,4 +41,4 @@ async def main(bootstrap_servers: str, prefix: str, group: str) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(*sys.argv[1:4]))
+    uvloop.run(main(*sys.argv[1:5]))

@@ -9,7 +9,7 @@ import orjson
 from confluent_kafka import Consumer, Producer
 
 
-def main(bootstrap_servers: str, prefix: str, group: str) -> None:
+def main(bootstrap_servers: str, prefix: str, group: str, out: str) -> None:
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap_servers,
@@ -33,10 +33,10 @@ def main(bootstrap_servers: str, prefix: str, group: str) -> None:
         if not changed:
             continue
         for key, partition in changed.items():
-            producer.produce(prefix + "peer", orjson.dumps(state[key]), key, partition)
+            producer.produce(out, orjson.dumps(state[key]), key, partition)
         producer.flush()
         consumer.commit(asynchronous=False)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:5])

@@ -13,7 +13,6 @@ import orjson
 import uvicorn
 from aiokafka import AIOKafkaProducer
 from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.responses import ORJSONResponse
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 
 SERVERS, PREFIX, PORT = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -30,7 +29,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     await app.state.producer.stop()
 
 
-app = FastAPI(lifespan=lifespan, default_response_class=ORJSONResponse)
+app = FastAPI(lifespan=lifespan)
 
 
 @app.post("/tccc/push")

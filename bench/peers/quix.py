@@ -18,7 +18,7 @@ def absorb(event: dict[str, Any], state: Any) -> dict[str, Any]:
     return reports
 
 
-def main(bootstrap_servers: str, prefix: str, group: str, folder: str) -> None:
+def main(bootstrap_servers: str, prefix: str, group: str, out_name: str, folder: str) -> None:
     app = Application(
         broker_address=bootstrap_servers,
         consumer_group=group,
@@ -32,10 +32,10 @@ def main(bootstrap_servers: str, prefix: str, group: str, folder: str) -> None:
         app.dataframe(app.topic(prefix + name, value_deserializer="json", key_deserializer="bytes"))
         for name in ("cdr", "record", "voicemail")
     )
-    out = app.topic(prefix + "peer", key_serializer=BytesSerializer(), value_serializer="json")
+    out = app.topic(out_name, key_serializer=BytesSerializer(), value_serializer="json")
     cdr.concat(record).concat(voicemail).apply(absorb, stateful=True).to_topic(out)
     app.run()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5])
+    main(*sys.argv[1:6])

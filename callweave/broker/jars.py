@@ -73,7 +73,17 @@ def fetch_jars(
     this at once: each file appears under its name when it is whole, and which of two equal ones stays does not matter.
     `progress(done, total)` counts the jars that had to be fetched, and is called from the calling thread only.
     """
-    jars = pinned_jars(version)
+    return fetch_listed(pinned_jars(version), cache=cache, progress=progress, download=download)
+
+
+def fetch_listed(
+    jars: list[Jar],
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    download: Download | None = None,
+) -> list[Path]:
+    """The same for any list: the benches' contestants have one, too."""
     folder = cache or cache_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
