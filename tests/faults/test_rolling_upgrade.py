@@ -9,6 +9,7 @@ import itertools
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
@@ -23,10 +24,12 @@ from psycopg.rows import dict_row
 
 from callweave.anomalies import Judgement, judge
 from callweave.broker.local import HOST, free_port
-from callweave.simulator.ledger import write_ledger
+from callweave.simulator.facts import Session
+from callweave.simulator.scenario import make_sessions
 from callweave.verify import Query
 from tests.faults import next_release
 from tests.faults.chaos.driver import Driver
+from tests.support.api import a_ledger_of
 from tests.support.hygiene import log_file
 from tests.support.program import COMMAND, DEADLINE_SECONDS, Program, eventually
 
@@ -127,10 +130,8 @@ async def balancer(ports: tuple[int, ...]) -> AsyncIterator[str]:
 
 @contextmanager
 def an_api(folder: Path, program: Program) -> Iterator[str]:
-    """TCCC's API, which knows of no call: what arrives in the warehouses was pushed."""
-    ledger = folder / "nothing.jsonl"
-    write_ledger(ledger, {"seed": 1, "now": 0, "options": {}}, [], [])
-    process = program.start("simulate-api", f"--ledger={ledger}")
+    """TCCC's API, which knows of old calls only: what arrives in the warehouses was pushed."""
+    process = program.start("simulate-api", f"--ledger={a_ledger_of(folder, [an_old_call()])}")
     try:
         assert process.stdout is not None
         yield process.stdout.readline().removeprefix("ready ").strip()
@@ -139,9 +140,19 @@ def an_api(folder: Path, program: Program) -> Iterator[str]:
         process.wait(30)
 
 
+def an_old_call() -> Session:
+    """From before what reconcile asks for."""
+    return make_sessions(seed=1, count=1, now=int(time.time()) - 30 * 86_400, days=1)[0]
+
+
 def the_roles(folder: Path, kafka: str, prefix: str, *, postgres: str, api: str, ports: tuple[int, ...]) -> list[Role]:
     on_postgres = {"WAREHOUSE__URL": postgres, "ARCHIVER__STORE": str(folder / "archive")}
-    secrets = {"API__SECRET_ID": "id", "API__SECRET_KEY": "key", "API__SDK_APP_IDS": "1400000001", "API__ENDPOINT": api}
+    credentials = {
+        "API__SECRET_ID": "AKIDsimulated",
+        "API__SECRET_KEY": "simulated-key",
+        "API__SDK_APP_IDS": str(an_old_call().sdk_app_id),
+        "API__ENDPOINT": api,
+    }
     doors = [{"RECEIVER__PORT": str(port)} for port in ports]
     told: dict[str, dict[str, str]] = {
         "loader-p": on_postgres,
@@ -150,7 +161,7 @@ def the_roles(folder: Path, kafka: str, prefix: str, *, postgres: str, api: str,
         "worker-2": {},
         "receiver-1": doors[0],
         "receiver-2": doors[1],
-        "reconcile": secrets,
+        "reconcile": credentials,
         "archiver": {**on_postgres, "ARCHIVER__DELAY_SECONDS": "0", "ARCHIVER__FREE_BYTES_MIN": "0"},
         "dashboard": {**on_postgres, "DASHBOARD__ENABLED": "true", "DASHBOARD__PORT": "0"},
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from pydantic import SecretStr
 from callweave.acls import PRINCIPAL_PREFIX, Acl, Client, Operation, acls_of, apply_acls
 from callweave.kafka import client_options
 from callweave.settings import ArchiverSettings, KafkaSettings, MisconfiguredError, Settings
+from callweave.simulator.facts import Session
+from callweave.simulator.scenario import make_sessions
 from callweave.topics import apply_topics
 from tests.support.api import a_ledger_of
 from tests.support.program import Program, eventually
@@ -115,19 +118,20 @@ def test_the_other_roles_and_every_command_work_with_the_listed_permissions_alon
     kafka_with_locks: SecuredKafka, tmp_path: Path, topic_prefix: str
 ) -> None:
     given(kafka_with_locks, topic_prefix)
-    app = str(a_record()["SdkAppId"])
+    call = make_sessions(seed=1, count=1, now=int(time.time()) - 30 * 86_400, days=1)[0]
+    app = str(call.sdk_app_id)
     with ExitStack() as held:
         host = held.enter_context(recordings_host())
         host.files["/r.wav"] = a_wav()
         api = kafka_with_locks.administrator(tmp_path, topic_prefix)
-        endpoint = held.enter_context(an_api_that_knows_nothing(tmp_path, api))
+        endpoint = held.enter_context(an_api(tmp_path, api, call))
         more = {
             "ARCHIVER__STORE": str(tmp_path / "archive"),
             "ARCHIVER__ALLOWED_NETWORKS": "127.0.0.1/32",
             "ARCHIVER__DELAY_SECONDS": "0",
             "ARCHIVER__FREE_BYTES_MIN": "0",
-            "API__SECRET_ID": "id",
-            "API__SECRET_KEY": "key",
+            "API__SECRET_ID": "AKIDsimulated",
+            "API__SECRET_KEY": "simulated-key",
             "API__SDK_APP_IDS": app,
             "API__ENDPOINT": endpoint,
             "PRIVACY__KEY": "planted-key-of-32-characters-and-more",
@@ -141,7 +145,7 @@ def test_the_other_roles_and_every_command_work_with_the_listed_permissions_alon
                 held.enter_context(program.role(client))
         operator = programs[Client.OPERATOR]
         url = eventually(lambda: operator.roles().get("receiver", {}).get("push_url"))
-        body = json.dumps(a_record(SessionId="s", RecordURL=f"{host.url}/r.wav")).encode()
+        body = json.dumps(a_record(SdkAppId=call.sdk_app_id, SessionId="s", RecordURL=f"{host.url}/r.wav")).encode()
         with _direct.open(urllib.request.Request(f"{url}?action=record", data=body), timeout=30) as response:
             assert json.load(response)["ErrCode"] == 0
         with _direct.open(urllib.request.Request(url, data=b"no JSON"), timeout=30) as response:
@@ -166,8 +170,8 @@ def test_the_other_roles_and_every_command_work_with_the_listed_permissions_alon
 
 
 @contextmanager
-def an_api_that_knows_nothing(folder: Path, program: Program) -> Iterator[str]:
-    process = program.start("simulate-api", f"--ledger={a_ledger_of(folder, [])}")
+def an_api(folder: Path, program: Program, call: Session) -> Iterator[str]:
+    process = program.start("simulate-api", f"--ledger={a_ledger_of(folder, [call])}")
     try:
         assert process.stdout is not None
         yield process.stdout.readline().removeprefix("ready ").strip()
