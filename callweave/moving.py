@@ -1,4 +1,4 @@
-"""`callweave topics copy`: what topics of another prefix hold, into those of this one, whose partitions are of another number.
+"""`callweave topics copy`: what topics of another prefix hold, into those of this one, with another partition count.
 
 The rule: everything but `sessions`, which a worker makes anew of the events (their order is of no account, nor is their
 repetition), and `dead_letters`, whose sightings the warehouse has counted. Who is erased goes before what they said.
@@ -20,7 +20,7 @@ _RECORDS_AT_ONCE = 2_000
 
 
 async def copy_topics(settings: Settings, from_prefix: str, progress: Progress) -> dict[str, int]:
-    """Copy what is there now, with its time; how many records of each topic. Copying twice adds nothing to any session."""
+    """Copy what is there now, with its time; how many records of each topic. Twice adds nothing to any session."""
     if from_prefix == settings.kafka.topic_prefix:
         raise MisconfiguredError(
             f"{from_prefix} is the prefix of these settings: set CALLWEAVE_KAFKA__TOPIC_PREFIX to the new one"
@@ -52,7 +52,7 @@ async def copy_topics(settings: Settings, from_prefix: str, progress: Progress) 
         }
 
 
-async def _copy(  # noqa: PLR0913, PLR0917 - from where, to where, what
+async def _copy(
     settings: Settings,
     admin: AIOKafkaAdminClient,
     producer: AIOKafkaProducer,

@@ -1,4 +1,4 @@
-"""Another number of partitions: why adding them in place is refused, and that a copy to another prefix loses nothing."""
+"""Another number of partitions: adding them in place is refused, and a copy to another prefix loses nothing."""
 
 import asyncio
 import json
