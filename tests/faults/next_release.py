@@ -7,11 +7,12 @@ import importlib.metadata
 from collections.abc import Callable
 
 VERSION = "99.1.0"
-LAYOUT = """
+LAYOUT = f"""
 ALTER TABLE sessions ADD COLUMN mood VARCHAR;
 ALTER TABLE legs ADD COLUMN mood VARCHAR;
 ALTER TABLE callweave_offsets ADD COLUMN note VARCHAR;
 CREATE TABLE moods (a BIGINT);
+UPDATE callweave_meta SET value = '{VERSION}' WHERE key = 'program_version';
 """
 """What it has more; an owner of the database lays it out before the roles are replaced."""
 

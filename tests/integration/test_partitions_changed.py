@@ -34,6 +34,7 @@ def test_topics_with_more_partitions_take_over_and_late_reports_meet_their_sessi
     with before.up():
         told(before, "cdr")
         before.run("status", "--wait-idle", "90")
+        earlier = {row["session_id"]: int(row["version"]) for row in before.sql(ROWS)}
     after = Program(tmp_path / "data", kafka, f"{topic_prefix}5.", {"KAFKA__PARTITIONS": "5"})
     after.settings["WORKER__STATE_DIR"] = str(tmp_path / "state-5")
     after.run("topics", "apply")
@@ -48,7 +49,8 @@ def test_topics_with_more_partitions_take_over_and_late_reports_meet_their_sessi
         assert after.sql("select count(*) as letters from dead_letters") == [{"letters": 0}]
 
     assert [row["session_id"] for row in rows] == [f"s{number:02}" for number in range(SESSIONS)]
-    assert {(row["has_cdr"], row["recordings_received"], row["version"]) for row in rows} == {(True, 1, 2)}
+    assert {(row["has_cdr"], row["recordings_received"]) for row in rows} == {(True, 1)}
+    assert all(int(row["version"]) > earlier[row["session_id"]] for row in rows)
 
 
 def test_partitions_added_in_place_are_refused_with_the_way_out(tmp_path: Path, kafka: str, topic_prefix: str) -> None:
