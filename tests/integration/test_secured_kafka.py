@@ -78,7 +78,7 @@ def given(broker: SecuredKafka, prefix: str) -> None:
     asyncio.run(apply_acls(settings, acls_of(settings), PRINCIPAL_PREFIX))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_every_role_and_every_command_works_over_tls_and_scram_with_the_listed_permissions_alone(
     kafka_with_locks: SecuredKafka, tmp_path: Path, topic_prefix: str
 ) -> None:
