@@ -84,8 +84,9 @@ async def _finding(admin: AIOKafkaAdminClient, topic: Topic, settings: Settings,
         return TopicFinding(
             name,
             partitions,
-            f"has {partitions} partitions instead of {wanted}: set CALLWEAVE_KAFKA__PARTITIONS to what it has, "
-            "or recreate it (a session's records must meet in one partition)",
+            f"has {partitions} partitions instead of {wanted}: set CALLWEAVE_KAFKA__PARTITIONS to what it was made "
+            "with; where partitions were added, move to another prefix (`callweave topics copy`, docs/scaling.md), "
+            "because a session's records must meet in one partition",
         )
     configured = await _config_of(admin, name)
     for key, value in topic.config.items():

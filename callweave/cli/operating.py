@@ -15,6 +15,7 @@ from callweave.cli.common import (
     say,
     settings_of,
 )
+from callweave.cli.progress import shown_progress
 from callweave.settings import Settings
 
 topics_app = typer.Typer(help="The topics on the broker.", no_args_is_help=True)
@@ -46,6 +47,21 @@ def topics_check(config: ConfigOption = None, data: DataOption = None, as_json: 
     else:
         print_table(["topic", "partitions", "problem"], [[f.name, f.partitions, f.problem or "ok"] for f in findings])
     raise typer.Exit(WRONG if any(finding.problem for finding in findings) else 0)
+
+
+@topics_app.command("copy")
+def topics_copy(
+    from_prefix: Annotated[str, typer.Argument(help="The prefix of the topics to read: tccc.")],
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Copy what topics of another prefix hold into this one's, for another number of partitions (docs/scaling.md)."""
+    from callweave.moving import copy_topics
+
+    with shown_progress() as progress:
+        copied = asyncio.run(copy_topics(settings_of(config, data), from_prefix, progress))
+    for name, count in copied.items():
+        print(f"{name}: {count} records")
 
 
 @topics_app.command("acls")

@@ -11,7 +11,7 @@ from callweave.archiving import archive_of, wired_archiver
 from callweave.roles.hosting import hosted, set_when_told
 from callweave.settings import MisconfiguredError, Settings
 from ingest.archiver.archiver import Archiver
-from ingest.archiver.store import StoreError
+from ingest.archiver.store import StoreError, StoreFullError
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +24,8 @@ def archiver_role(settings: Settings, *, supervised: bool) -> int:
 async def _archiver(settings: Settings, *, supervised: bool) -> int:
     try:
         await asyncio.to_thread(archive_of(settings).probe)
+    except StoreFullError as exc:
+        log.warning("archive_refuses", problem=str(exc))  # it starts, and goes on once there is room
     except StoreError as exc:
         raise MisconfiguredError(f"{exc}: check CALLWEAVE_ARCHIVER__STORE") from exc
     stop = asyncio.Event()

@@ -25,7 +25,7 @@ from ingest.archiver.feed import Feed
 from ingest.archiver.fresh import Answer
 from ingest.archiver.metrics import ArchiverMetrics
 from ingest.archiver.shelf import SessionKey, Shelf, changes, file_key
-from ingest.archiver.store import Archive, StoreError
+from ingest.archiver.store import Archive, StoreError, StoreFullError
 from ingest.archiver.wanted import FileKey, NotASessionError, wanted_session
 from ingest.kafka_publisher import Record
 from ingest.reconcile.publishing import PatientPublisher
@@ -252,7 +252,8 @@ class Archiver:
         except StoreError as exc:
             self._problem = str(exc)
             log.warning("archive_refuses", problem=str(exc))
-            await self._publish([self._after_failure(record, _Outcome(problem=str(exc)), asked_at)])
+            remedy = Remedy.SPACE if isinstance(exc, StoreFullError) else Remedy.AGAIN
+            await self._publish([self._after_failure(record, _Outcome(problem=str(exc), remedy=remedy), asked_at)])
             self._metrics.failed.inc()
             return
         discard(fetched.path)

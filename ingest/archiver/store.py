@@ -3,6 +3,7 @@
 The rule: a file is there whole or not at all, and the same content is there once. Blocking: call it in a thread.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -17,6 +18,10 @@ _CHUNK_BYTES: Final = 1024 * 1024
 
 class StoreError(Exception):
     """The archive does not take or give a file. The message says why."""
+
+
+class StoreFullError(StoreError):
+    """There is no room. That is nobody's mistake, and passes."""
 
 
 class Archive:
@@ -54,7 +59,7 @@ class Archive:
             if self.size_of(path) != size:
                 raise StoreError("the archive holds another size than was written")
         except OSError as exc:
-            raise StoreError(f"the archive does not take files: {_words(exc)}") from exc
+            raise _refusal(exc) from exc
         return path
 
     def size_of(self, path: str) -> int | None:
@@ -95,7 +100,7 @@ class Archive:
             with self._files.open_output_stream(self._at(path)) as stream:
                 stream.write(b"callweave")
         except OSError as exc:
-            raise StoreError(f"the archive does not take files: {_words(exc)}") from exc
+            raise _refusal(exc) from exc
         self.delete(path)
 
     def _at(self, path: str) -> str:
@@ -113,6 +118,11 @@ def _put_locally(source: Path, target: Path) -> None:
         passing.replace(target)
     finally:
         passing.unlink(missing_ok=True)
+
+
+def _refusal(exc: OSError) -> StoreError:
+    kind = StoreFullError if exc.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+    return kind(f"the archive does not take files: {_words(exc)}")
 
 
 def _words(exc: OSError) -> str:

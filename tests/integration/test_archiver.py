@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -18,6 +21,7 @@ from tests.support.pushes import a_cdr, a_record
 from tests.support.recordings_host import Host, a_wav, recordings_host
 
 COUNT = 40
+MOUNT, UMOUNT = shutil.which("mount") or "mount", shutil.which("umount") or "umount"
 
 
 @pytest.fixture
@@ -80,6 +84,51 @@ def test_every_recording_is_in_the_archive_although_the_archiver_was_killed_and_
     kept = [path for path in (tmp_path / "archive").rglob("*") if path.is_file()]
     assert len(kept) == COUNT // 2 - 1
     assert not [path for path in kept if path.name.endswith(".part")]
+
+
+@contextmanager
+def a_small_disk(folder: Path) -> Iterator[Path]:
+    """A real one, of 1 MiB."""
+    folder.mkdir()
+    mounted = subprocess.run([MOUNT, "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip("to mount a small disk takes rights that this user does not have")
+    try:
+        yield folder
+    finally:
+        subprocess.run([UMOUNT, "--lazy", folder], check=True)
+
+
+@pytest.mark.timeout(600)
+def test_a_full_disk_loses_no_recording_and_room_is_used_once_it_is_there(
+    tmp_path: Path, kafka: str, topic_prefix: str, host: Host
+) -> None:
+    count = 8
+    for number in range(count):
+        host.files[f"/{number}.wav"] = a_wav(12.0, seed=number)  # 190 kB
+    with a_small_disk(tmp_path / "disk") as disk:
+        (disk / "ballast").write_bytes(bytes(500 * 1024))
+        settings = {
+            "ARCHIVER__STORE": str(disk / "archive"),
+            "ARCHIVER__PARTIAL_DIR": str(disk / "partial"),
+            "ARCHIVER__ALLOWED_NETWORKS": "127.0.0.1/32",
+            "ARCHIVER__DELAY_SECONDS": "0",
+            "ARCHIVER__RETRY_SECONDS_FIRST": "0.3",
+            "ARCHIVER__RETRY_SECONDS_MAX": "1",
+            "ARCHIVER__FREE_BYTES_MIN": "0",
+        }
+        program = Program(tmp_path / "data", kafka, topic_prefix, settings)
+        with program.up() as url:
+            for number in range(count):
+                told = a_record(SessionId=f"s{number}", RecordId=f"r{number}", RecordURL=f"{host.url}/{number}.wav")
+                assert push(f"{url}?action=record", json.dumps(told).encode())[1]["ErrCode"] == 0
+            eventually(lambda: sum(host.requests.values()) > count, seconds=120)
+            os.kill(archiver_pid(program), signal.SIGKILL)
+            assert len(files(program, "status = 'stored'")) < count, "the disk is full"
+            assert not files(program, "status = 'lost'")
+            subprocess.run([MOUNT, "-o", "remount,size=8m", disk], check=True)
+            eventually(lambda: len(files(program, "status = 'stored'")) == count, seconds=120)
+            assert "differ" in program.run("archive", "verify", "--contents").stderr
 
 
 def test_files_are_kept_in_an_s3_compatible_store(tmp_path: Path) -> None:
