@@ -272,9 +272,20 @@ def test_a_column_that_an_earlier_layout_lacks_may_be_empty():
 
 @pytest.mark.parametrize(
     ("older", "newer"),
-    [("0.1.0", "0.2.0"), ("0.9.0", "0.10.0"), ("1.0.0rc1", "1.0.0"), ("", "0.1.0"), ("0.1.0", "0.1.1.dev3")],
+    [
+        ("0.1.0", "0.2.0"),
+        ("0.9.0", "0.10.0"),
+        ("1.0.0rc1", "1.0.0"),
+        ("1.0.0rc2", "1.0.0rc10"),
+        ("1.0.0.dev3", "1.0.0rc1"),
+        ("1.0.0.dev3", "1.0.0.dev12"),
+        ("1.0.0", "1.0.0.post1"),
+        ("0.1.0", "0.1.1.dev3"),
+        ("", "0.1.0"),
+        ("no version", "0.1.0.dev1"),
+    ],
 )
-def test_versions_are_compared_as_numbers_and_a_release_comes_after_its_candidates(older, newer, monkeypatch):
+def test_versions_are_compared_as_pythons_packages_are(older, newer, monkeypatch):
     monkeypatch.setattr(migrations, "PROGRAM_VERSION", older)
     assert migrations.Found({}, {LAID_OUT_BY: newer}).is_ahead
     monkeypatch.setattr(migrations, "PROGRAM_VERSION", newer)
