@@ -1,5 +1,6 @@
 """The columns of `kpi_sessions`: what one call counts for. The SQL that they stand on is sinks/sql/kpi_sessions.sql."""
 
+from dataclasses import replace
 from typing import Final
 
 from schemas.models import Privacy
@@ -25,6 +26,10 @@ def _hour(clock: str) -> str:
     return f"TO_TIMESTAMP(j.{clock}_second - j.{clock}_local_second % 3600)"
 
 
+def _local_hour(clock: str) -> str:
+    return f"CAST(FLOOR(j.{clock}_local_second % 86400 / 3600) AS BIGINT)"
+
+
 def _same(column: KpiColumn) -> KpiColumn:
     return KpiColumn(
         column.name,
@@ -47,13 +52,11 @@ SESSION_COLUMNS: Final = (
     text("line_number", "The company's number", "j.line_number"),
     text("end_status", "How it ended: TCCC's EndStatusString", "j.end_status"),
     text("hung_up_by", "user, seat or system", "j.hung_up_by"),
-    date("day", "Day of the start, in the zone", "j.started_local"),
-    whole(
-        "local_hour", "Hour of the start, 0 to 23, in the zone", "CAST(EXTRACT(HOUR FROM j.started_local) AS BIGINT)"
-    ),
+    replace(date("day", "Day of the start, in the zone"), sql="j.started_day"),
+    whole("local_hour", "Hour of the start, 0 to 23, in the zone", _local_hour("started")),
     instant("hour", "When that hour began; the hour that comes twice is two", _hour("started")),
-    date("queued_day", "Day of entering the queue, in the zone", "j.queued_local"),
-    whole("queued_local_hour", "Hour of that, 0 to 23", "CAST(EXTRACT(HOUR FROM j.queued_local) AS BIGINT)"),
+    replace(date("queued_day", "Day of entering the queue, in the zone"), sql="j.queued_day"),
+    whole("queued_local_hour", "Hour of that, 0 to 23", _local_hour("queued")),
     instant("queued_hour", "When that hour began", _hour("queued")),
     instant("started_at", "Start of the session", "j.started_at"),
     instant("queued_at", "When the customer entered the queue", "j.queued_at"),
@@ -119,8 +122,9 @@ SESSION_COLUMNS: Final = (
     truth(
         "in_business_hours",
         "Began in business_hours (kpi_settings)",
-        "COALESCE(SUBSTRING(j.open_quarters, CAST(1 + (EXTRACT(ISODOW FROM j.started_local) - 1) * 96 "
-        "+ FLOOR(j.started_local_second % 86400 / 900) AS INTEGER), 1) = '1', FALSE)",
+        # 1970 began on a Thursday.
+        "COALESCE(SUBSTRING(j.open_quarters, "
+        "CAST(1 + FLOOR((j.started_local_second + 3 * 86400) % 604800 / 900) AS INTEGER), 1) = '1', FALSE)",
     ),
     truth("answer_mismatch", "Inbound: the session's answer is not the earliest of its legs'", _MISMATCH),
     truth(

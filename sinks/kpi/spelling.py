@@ -1,4 +1,5 @@
-"""What of the numbers' SQL each warehouse spells in its own way: values inside JSON. All else is one text.
+"""What of the numbers' SQL each warehouse spells in its own way: values inside JSON, and what a
+lateral join is. All else is one text.
 
 The rule: a value that is not there is NULL, and a number in JSON reads as its digits. Old editions of TCCC's CDR write
 `key` and `label`.
@@ -40,8 +41,15 @@ _IN_CLICKHOUSE: Final = (
     f"if({_either_read('pressed', names=_LABEL)} = '', '', concat(':', {_either_read('pressed', names=_LABEL)})))"
 )
 
-JSON_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
+_OF_SESSION: Final = {
+    # Of each session that is left, so that a filter on sessions is one on legs too. ClickHouse knows no lateral join.
+    "lateral": "LATERAL",
+    "legs_of_session": "WHERE l.sdk_app_id = s.sdk_app_id AND l.session_id = s.session_id",
+}
+
+SPELLINGS: Final[Mapping[str, Mapping[str, str]]] = {
     "duckdb": {
+        **_OF_SESSION,
         "tccc_duration": "s.extra ->> 'Duration'",
         "satisfaction_key": f"NULLIF({_either(_LAST_PRESSED, *_KEY)}, '')",
         "ivr_path": (
@@ -50,6 +58,7 @@ JSON_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
         ),
     },
     "postgres": {
+        **_OF_SESSION,
         "tccc_duration": "s.extra ->> 'Duration'",
         "satisfaction_key": f"NULLIF({_either(_LAST_PRESSED, *_KEY)}, '')",
         "ivr_path": (
@@ -58,6 +67,8 @@ JSON_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
         ),
     },
     "clickhouse": {
+        "lateral": "",
+        "legs_of_session": "",
         "tccc_duration": "NULLIF(" + _read(_EXTRA, "'Duration'") + ", '')",
         "satisfaction_key": ("NULLIF(" + _either_read(_EXTRA, "'PostIVRKeyPressed'", "-1", names=_KEY) + ", '')"),
         "ivr_path": (

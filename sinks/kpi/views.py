@@ -50,7 +50,7 @@ from sinks.kpi.rules import (
     settings_rows,
 )
 from sinks.kpi.sessions import SESSION_COLUMNS
-from sinks.kpi.spelling import JSON_VALUES
+from sinks.kpi.spelling import SPELLINGS
 
 Cell = int | str | bool | None
 _CASTS: Final = {
@@ -473,4 +473,4 @@ def kpi_select(name: str, rules: Sequence[KpiRules], dialect: str) -> str:
         return _literals(KPI_SATISFACTION_KEYS, satisfaction_rows(rules))
     if name == KPI_DEFINITIONS.name:
         return _literals(KPI_DEFINITIONS, kpi_definition_rows())
-    return Template(_SELECTED[name].text).substitute(JSON_VALUES[dialect])
+    return Template(_SELECTED[name].text).substitute(SPELLINGS[dialect])

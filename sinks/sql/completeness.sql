@@ -39,10 +39,10 @@ placed AS (
         COALESCE(r.recovered, 0) AS recordings_recovered,
         COALESCE(r.absent, 0) AS recordings_absent,
         s.loaded_at AS loaded_at,
-        DATE_TRUNC(
-            'hour', COALESCE(s.ended_at, s.started_at, t.made_at, s.first_received_at) AT TIME ZONE 'UTC'
-        ) AT TIME ZONE 'UTC' AS hour,
-        DATE_TRUNC('hour', s.started_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS began
+        CAST(
+            FLOOR(EXTRACT(EPOCH FROM COALESCE(s.ended_at, s.started_at, t.made_at, s.first_received_at))) AS BIGINT
+        ) AS second_of_hour,
+        CAST(FLOOR(EXTRACT(EPOCH FROM s.started_at)) AS BIGINT) AS second_of_start
     FROM sessions AS s
     LEFT JOIN first_tracks AS t ON t.sdk_app_id = s.sdk_app_id AND t.session_id = s.session_id
     LEFT JOIN told AS r ON r.sdk_app_id = s.sdk_app_id AND r.session_id = s.session_id
@@ -72,8 +72,8 @@ windows AS (
 parts AS (
     SELECT
         sdk_app_id,
-        hour,
-        began,
+        TO_TIMESTAMP(second_of_hour - second_of_hour % 3600) AS hour,
+        TO_TIMESTAMP(second_of_start - second_of_start % 3600) AS began,
         CASE WHEN source IN ('api', 'push+api') THEN 1 ELSE 0 END AS known_to_api,
         CASE WHEN has_cdr THEN 1 ELSE 0 END AS in_warehouse,
         CASE WHEN source IN ('push', 'push+api') THEN 1 ELSE 0 END AS by_push,

@@ -30,26 +30,37 @@ reaches AS (
     WHERE one.n <= longest.n
 ),
 
+kinds AS (
+    SELECT 'talking' AS kind
+    UNION ALL SELECT 'waiting'
+),
+
 stretches AS (
     SELECT
         s.sdk_app_id AS sdk_app_id,
         s.time_zone AS time_zone,
         s.loaded_at AS loaded_at,
-        'talking' AS kind,
-        CAST(FLOOR(EXTRACT(EPOCH FROM s.first_answered_at)) AS BIGINT) AS began,
-        CAST(FLOOR(EXTRACT(EPOCH FROM s.ended_at)) AS BIGINT) AS ended
+        s.is_provisional AS is_provisional,
+        k.kind AS kind,
+        CASE WHEN k.kind = 'talking' THEN s.first_answered_at ELSE s.queued_at END AS began_at,
+        CASE WHEN k.kind = 'talking' THEN s.ended_at ELSE COALESCE(s.first_answered_at, s.ended_at) END AS ended_at
     FROM kpi_sessions AS s
-    WHERE s.is_connected AND (s.is_inbound OR s.is_outbound OR s.is_predictive)
-    UNION ALL
+    CROSS JOIN kinds AS k
+    WHERE
+        (k.kind = 'talking' AND s.is_connected AND (s.is_inbound OR s.is_outbound OR s.is_predictive))
+        OR (k.kind = 'waiting' AND s.is_queued)
+),
+
+seconds AS (
     SELECT
-        s.sdk_app_id,
-        s.time_zone,
-        s.loaded_at,
-        'waiting',
-        CAST(FLOOR(EXTRACT(EPOCH FROM s.queued_at)) AS BIGINT),
-        CAST(FLOOR(EXTRACT(EPOCH FROM COALESCE(s.first_answered_at, s.ended_at))) AS BIGINT)
-    FROM kpi_sessions AS s
-    WHERE s.is_queued
+        h.sdk_app_id AS sdk_app_id,
+        h.time_zone AS time_zone,
+        h.loaded_at AS loaded_at,
+        h.is_provisional AS is_provisional,
+        h.kind AS kind,
+        CAST(FLOOR(EXTRACT(EPOCH FROM h.began_at)) AS BIGINT) AS began,
+        CAST(FLOOR(EXTRACT(EPOCH FROM h.ended_at)) AS BIGINT) AS ended
+    FROM stretches AS h
 ),
 
 reaching AS (
@@ -62,7 +73,7 @@ reaching AS (
         t.ended AS ended,
         t.began - t.began % 900 AS first_quarter,
         CAST(LEAST((t.ended - 1 - (t.ended - 1) % 900 - (t.began - t.began % 900)) / 900, 95) AS BIGINT) AS reach
-    FROM stretches AS t
+    FROM seconds AS t
     WHERE t.ended > t.began
 ),
 

@@ -1,32 +1,53 @@
 -- What each call counts for: every flag and duration that the other numbers add up, one row a session with a CDR.
 -- Times have whole seconds, so comparisons with a target are <=. 0 and empty are NULL already (contract of the tables).
 -- The first answer is the earliest of the legs', else the session's own; for outbound calls it is the customer's.
-WITH leg_facts AS (
+-- A filter on the day is one on `dated`: legs are fetched of the calls that are left, and what is costly is computed of them
+-- alone. Only next_contacts, which is narrow, goes through all calls.
+WITH next_contacts AS (
+    -- The caller's next inbound call; an account's unknown callers are nobody.
     SELECT
-        l.sdk_app_id AS sdk_app_id,
-        l.session_id AS session_id,
-        MIN(l.rang_at) AS first_rang_at,
-        MIN(l.answered_at) AS first_answered_at,
-        SUM(
-            CASE
-                WHEN l.ended_at >= l.answered_at
-                    THEN FLOOR(EXTRACT(EPOCH FROM l.ended_at)) - FLOOR(EXTRACT(EPOCH FROM l.answered_at))
-            END
-        ) AS talk_seconds,
-        CAST(MAX(l.leg_sequence) AS BIGINT) AS leg_sequence_max,
-        MAX(
-            CASE WHEN COALESCE(l.transfer_to, '') <> '' OR COALESCE(l.end_status, '') = 'seatForward' THEN 1 ELSE 0 END
-        ) AS transferred
-    FROM legs AS l
-    GROUP BY l.sdk_app_id, l.session_id
+        c.sdk_app_id AS contact_app_id,
+        c.session_id AS contact_session_id,
+        LEAD(CAST(FLOOR(EXTRACT(EPOCH FROM c.started_at)) AS BIGINT)) OVER (
+            PARTITION BY c.sdk_app_id, c.customer_number
+            ORDER BY FLOOR(EXTRACT(EPOCH FROM c.started_at)), c.session_id
+        ) AS next_second
+    FROM sessions AS c
+    WHERE
+        c.has_cdr
+        AND c.direction = 'inbound'
+        AND COALESCE(c.call_type, '') <> 'internal'
+        AND c.customer_number IS NOT NULL
 ),
 
-placed AS (
+rules AS (
+    SELECT
+        k.sdk_app_id AS rules_app_id,
+        k.time_zone AS time_zone,
+        k.target_seconds AS target_seconds,
+        k.short_abandon_seconds AS short_abandon_seconds,
+        k.ringing_is_abandoned AS ringing_is_abandoned,
+        k.genesys_adds_flow_outs AS genesys_adds_flow_outs,
+        k.genesys_drops_short_abandons AS genesys_drops_short_abandons,
+        k.genesys_drops_abandons AS genesys_drops_abandons,
+        k.very_short_seconds AS very_short_seconds,
+        k.late_seconds AS late_seconds,
+        k.provisional_seconds AS provisional_seconds,
+        k.fcr_days * 86400 AS fcr_seconds,
+        k.containment_hours * 3600 AS containment_seconds,
+        k.open_quarters AS open_quarters
+    FROM kpi_settings AS k
+),
+
+owned AS (
     SELECT
         s.sdk_app_id AS sdk_app_id,
         s.session_id AS session_id,
         CASE WHEN s.sdk_app_id IN (SELECT ks.sdk_app_id FROM kpi_settings AS ks) THEN s.sdk_app_id ELSE 0 END
             AS settings_app_id,
+        CAST(FLOOR(EXTRACT(EPOCH FROM s.started_at)) AS BIGINT) AS started_second,
+        CAST(FLOOR(EXTRACT(EPOCH FROM s.queued_at)) AS BIGINT) AS queued_second,
+        CAST(FLOOR(FLOOR(EXTRACT(EPOCH FROM s.started_at)) / 604800) AS BIGINT) AS week,
         s.version AS version,
         s.direction AS direction,
         s.call_type AS call_type,
@@ -47,14 +68,105 @@ placed AS (
         s.first_received_at AS first_received_at,
         s.last_received_at AS last_received_at,
         s.loaded_at AS loaded_at,
-        l.first_rang_at AS first_rang_at,
-        l.first_answered_at AS leg_answered_at,
+        s.extra AS extra
+    FROM sessions AS s
+    WHERE s.has_cdr
+),
+
+digits AS (
+    SELECT 0 AS n
+    UNION ALL SELECT 1
+    UNION ALL SELECT 2
+    UNION ALL SELECT 3
+    UNION ALL SELECT 4
+    UNION ALL SELECT 5
+    UNION ALL SELECT 6
+    UNION ALL SELECT 7
+    UNION ALL SELECT 8
+    UNION ALL SELECT 9
+),
+
+-- Asking a zone for the time of each call costs more than all else. A zone's distance from UTC stays the same all week but
+-- for two weeks a year; so it is asked once a week, from 2000 to 2046, and for each call only in weeks that have a change.
+week_numbers AS (
+    SELECT CAST(1565 + a.n + 10 * b.n + 100 * c.n + 1000 * d.n AS BIGINT) AS week
+    FROM digits AS a
+    CROSS JOIN digits AS b
+    CROSS JOIN digits AS c
+    CROSS JOIN digits AS d
+    WHERE a.n + 10 * b.n + 100 * c.n + 1000 * d.n < 2440
+),
+
+zone_weeks AS (
+    SELECT
+        z.time_zone AS time_zone,
+        w.week AS week,
+        TO_TIMESTAMP(w.week * 604800) AS began,
+        TO_TIMESTAMP(w.week * 604800 + 604800) AS ended
+    FROM week_numbers AS w
+    CROSS JOIN (SELECT DISTINCT k.time_zone AS time_zone FROM kpi_settings AS k) AS z
+),
+
+week_shifts AS (
+    SELECT
+        z.time_zone AS shift_zone,
+        z.week AS shift_week,
+        CAST(FLOOR(EXTRACT(EPOCH FROM (z.began AT TIME ZONE z.time_zone))) AS BIGINT) - z.week * 604800 AS shift_first,
+        CAST(FLOOR(EXTRACT(EPOCH FROM (z.ended AT TIME ZONE z.time_zone))) AS BIGINT)
+        - z.week * 604800 - 604800 AS shift_last
+    FROM zone_weeks AS z
+),
+
+shifts AS (
+    SELECT
+        w.shift_zone AS shift_zone,
+        w.shift_week AS shift_week,
+        w.shift_first AS shift
+    FROM week_shifts AS w
+    WHERE w.shift_first = w.shift_last
+),
+
+ruled AS (
+    SELECT
+        o.*,
+        r.*
+    FROM owned AS o
+    INNER JOIN rules AS r ON r.rules_app_id = o.settings_app_id
+),
+
+shifted AS (
+    SELECT
+        o.*,
         CASE
-            WHEN s.direction = 'outbound' THEN s.answered_at
-            ELSE COALESCE(l.first_answered_at, s.answered_at)
-        END AS first_answered_at,
-        l.first_answered_at IS NOT NULL AS has_leg_answer,
-        CAST(l.talk_seconds AS BIGINT) AS talk_seconds,
+            WHEN z.shift_week = o.week THEN o.started_second + z.shift
+            ELSE CAST(FLOOR(EXTRACT(EPOCH FROM (o.started_at AT TIME ZONE o.time_zone))) AS BIGINT)
+        END AS started_local_second,
+        CASE
+            WHEN z.shift_week = o.week AND o.queued_second - o.queued_second % 604800 = o.week * 604800
+                THEN o.queued_second + z.shift
+            ELSE CAST(FLOOR(EXTRACT(EPOCH FROM (o.queued_at AT TIME ZONE o.time_zone))) AS BIGINT)
+        END AS queued_local_second
+    FROM ruled AS o
+    LEFT JOIN shifts AS z ON z.shift_zone = o.time_zone AND z.shift_week = o.week
+),
+
+dated AS (
+    SELECT
+        d.*,
+        CAST('1970-01-01' AS DATE) + CAST(FLOOR(d.started_local_second / 86400) AS INTEGER) AS started_day,
+        CAST('1970-01-01' AS DATE) + CAST(FLOOR(d.queued_local_second / 86400) AS INTEGER) AS queued_day
+    FROM shifted AS d
+),
+
+placed AS (
+    SELECT
+        s.*,
+        l.first_rang_at AS first_rang_at,
+        l.leg_answered_at AS leg_answered_at,
+        CASE WHEN s.direction = 'outbound' THEN s.answered_at ELSE COALESCE(l.leg_answered_at, s.answered_at) END
+            AS first_answered_at,
+        l.leg_answered_at IS NOT NULL AS has_leg_answer,
+        CAST(l.legs_seconds AS BIGINT) AS talk_seconds,
         l.leg_sequence_max AS leg_sequence_max,
         COALESCE(l.transferred, 0) AS transferred,
         COALESCE(s.direction, '') = 'inbound' AND COALESCE(s.call_type, '') <> 'internal' AS is_inbound,
@@ -64,67 +176,46 @@ placed AS (
         $tccc_duration AS tccc_duration,
         $satisfaction_key AS satisfaction_key,
         $ivr_path AS ivr_path
-    FROM sessions AS s
-    LEFT JOIN leg_facts AS l ON l.sdk_app_id = s.sdk_app_id AND l.session_id = s.session_id
-    WHERE s.has_cdr
+    FROM dated AS s
+    LEFT JOIN $lateral (
+        SELECT
+            l.sdk_app_id AS leg_app_id,
+            l.session_id AS leg_session_id,
+            MIN(l.rang_at) AS first_rang_at,
+            MIN(l.answered_at) AS leg_answered_at,
+            SUM(
+                CASE
+                    WHEN l.ended_at >= l.answered_at
+                        THEN FLOOR(EXTRACT(EPOCH FROM l.ended_at)) - FLOOR(EXTRACT(EPOCH FROM l.answered_at))
+                END
+            ) AS legs_seconds,
+            CAST(MAX(l.leg_sequence) AS BIGINT) AS leg_sequence_max,
+            MAX(
+                CASE
+                    WHEN COALESCE(l.transfer_to, '') <> '' OR COALESCE(l.end_status, '') = 'seatForward' THEN 1
+                    ELSE 0
+                END
+            ) AS transferred
+        FROM legs AS l
+        $legs_of_session
+        GROUP BY l.sdk_app_id, l.session_id
+    ) AS l ON l.leg_app_id = s.sdk_app_id AND l.leg_session_id = s.session_id
+),
+
+scores AS (
+    SELECT
+        k.sdk_app_id AS scores_app_id,
+        k.satisfaction_key AS scored_key,
+        k.score AS score
+    FROM kpi_satisfaction_keys AS k
 ),
 
 timed AS (
     SELECT
-        p.sdk_app_id AS sdk_app_id,
-        p.session_id AS session_id,
-        p.version AS version,
-        p.direction AS direction,
-        p.call_type AS call_type,
-        p.customer_number AS customer_number,
-        p.line_number AS line_number,
-        p.skill_group_id AS skill_group_id,
-        p.skill_group_name AS skill_group_name,
-        p.agent_mail AS agent_mail,
-        p.end_status AS end_status,
-        p.hung_up_by AS hung_up_by,
-        p.started_at AS started_at,
-        p.queued_at AS queued_at,
-        p.answered_at AS answered_at,
-        p.ended_at AS ended_at,
-        p.recordings_received AS recordings_received,
-        p.voicemail_count AS voicemail_count,
-        p.source AS source,
-        p.first_received_at AS first_received_at,
-        p.last_received_at AS last_received_at,
-        p.loaded_at AS loaded_at,
-        p.first_rang_at AS first_rang_at,
-        p.leg_answered_at AS leg_answered_at,
-        p.first_answered_at AS first_answered_at,
-        p.has_leg_answer AS has_leg_answer,
-        p.talk_seconds AS talk_seconds,
-        p.leg_sequence_max AS leg_sequence_max,
-        p.transferred AS transferred,
-        p.is_inbound AS is_inbound,
-        p.is_outbound AS is_outbound,
-        p.is_predictive AS is_predictive,
-        p.tccc_duration AS tccc_duration,
-        p.satisfaction_key AS satisfaction_key,
-        p.ivr_path AS ivr_path,
-        k.time_zone AS time_zone,
-        k.target_seconds AS target_seconds,
-        k.short_abandon_seconds AS short_abandon_seconds,
-        k.ringing_is_abandoned AS ringing_is_abandoned,
-        k.genesys_adds_flow_outs AS genesys_adds_flow_outs,
-        k.genesys_drops_short_abandons AS genesys_drops_short_abandons,
-        k.genesys_drops_abandons AS genesys_drops_abandons,
-        k.very_short_seconds AS very_short_seconds,
-        k.late_seconds AS late_seconds,
-        k.provisional_seconds AS provisional_seconds,
-        k.fcr_days * 86400 AS fcr_seconds,
-        k.containment_hours * 3600 AS containment_seconds,
-        k.open_quarters AS open_quarters,
+        p.*,
         -- Not m.score alone: where there is none, ClickHouse may say 0.
-        CASE WHEN m.satisfaction_key = p.satisfaction_key THEN m.score END AS satisfaction_score,
-        (p.started_at AT TIME ZONE k.time_zone) AS started_local,
-        (p.queued_at AT TIME ZONE k.time_zone) AS queued_local,
-        CAST(FLOOR(EXTRACT(EPOCH FROM p.started_at)) AS BIGINT) AS started_second,
-        CAST(FLOOR(EXTRACT(EPOCH FROM p.queued_at)) AS BIGINT) AS queued_second,
+        CASE WHEN m.scored_key = p.satisfaction_key THEN m.score END AS satisfaction_score,
+        CASE WHEN c.contact_session_id = p.session_id THEN c.next_second END AS next_second,
         CAST(FLOOR(EXTRACT(EPOCH FROM p.first_rang_at)) AS BIGINT) AS rang_second,
         CAST(FLOOR(EXTRACT(EPOCH FROM p.first_answered_at)) AS BIGINT) AS answered_second,
         CAST(FLOOR(EXTRACT(EPOCH FROM p.ended_at)) AS BIGINT) AS ended_second,
@@ -132,9 +223,8 @@ timed AS (
         p.is_inbound AND p.queued_at IS NOT NULL AS is_queued,
         p.is_inbound AND p.first_answered_at IS NOT NULL AS is_handled
     FROM placed AS p
-    INNER JOIN kpi_settings AS k ON k.sdk_app_id = p.settings_app_id
-    LEFT JOIN kpi_satisfaction_keys AS m
-        ON m.sdk_app_id = p.settings_app_id AND m.satisfaction_key = p.satisfaction_key
+    LEFT JOIN scores AS m ON m.scores_app_id = p.settings_app_id AND m.scored_key = p.satisfaction_key
+    LEFT JOIN next_contacts AS c ON c.contact_app_id = p.sdk_app_id AND c.contact_session_id = p.session_id
 ),
 
 measured AS (
@@ -144,16 +234,7 @@ measured AS (
             WHEN t.is_queued AND COALESCE(t.answered_second, t.ended_second) >= t.queued_second
                 THEN COALESCE(t.answered_second, t.ended_second) - t.queued_second
         END AS queue_wait_seconds,
-        -- The caller's next inbound call; an account's unknown callers are nobody.
-        CASE
-            WHEN t.is_inbound AND t.customer_number IS NOT NULL
-                THEN LEAD(CAST(t.started_second AS BIGINT)) OVER (
-                    PARTITION BY t.sdk_app_id, t.is_inbound, t.customer_number
-                    ORDER BY t.started_second, t.session_id
-                )
-        END - COALESCE(t.ended_second, t.started_second) AS next_contact_seconds,
-        CAST(FLOOR(EXTRACT(EPOCH FROM t.started_local)) AS BIGINT) AS started_local_second,
-        CAST(FLOOR(EXTRACT(EPOCH FROM t.queued_local)) AS BIGINT) AS queued_local_second,
+        t.next_second - COALESCE(t.ended_second, t.started_second) AS next_contact_seconds,
         t.is_queued AND t.first_answered_at IS NOT NULL AS is_answered,
         t.is_queued AND t.first_answered_at IS NULL AND (
             COALESCE(t.end_status, '') = 'waitingGiveUp'
