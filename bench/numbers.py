@@ -1,4 +1,4 @@
-"""What the numbers cost to read: CPU of a day, of all days and of the page's questions, over many sessions, each warehouse.
+"""What the numbers cost to read, in CPU: one day, all days, the page's and the report's questions, on each warehouse.
 
 `make bench-numbers SESSIONS=1000000` (`python -m bench.numbers`). A year of calls stands there; what counts is one day
 beside all days. CPU is that of every thread of the process that answers, so it tells of the work on a busy machine too.
@@ -6,17 +6,18 @@ beside all days. CPU is that of every thread of the process that answers, so it 
 
 import argparse
 import json
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import psutil
+import psycopg
 import pyarrow as pa
 
 from bench.loading import CHILDREN_EACH, an_address, load, say
@@ -82,6 +83,7 @@ _FIXED = {
 
 
 def main() -> None:
+    """The command."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--sessions", type=int, default=1_000_000)
     options.add_argument("--keep", type=Path, help="a folder where DuckDB's file is found, or left, for another run")
@@ -116,8 +118,8 @@ def measure(name: str, sessions: int, keep: Path | None) -> dict[str, dict[str, 
                 counted = "COUNT(*)" if view.name == "kpi_sessions" else "*"
                 note(
                     view.name,
-                    day=lambda: asked(reader, f"SELECT {counted} FROM {view.name} WHERE day = DATE '{day}'"),  # noqa: B023
-                    all=lambda: asked(reader, f"SELECT {counted} FROM {view.name}"),  # noqa: B023
+                    day=partial(asked, reader, f"SELECT {counted} FROM {view.name} WHERE day = DATE '{day}'"),  # noqa: S608
+                    all=partial(asked, reader, f"SELECT {counted} FROM {view.name}"),  # noqa: S608
                 )
         note("completeness", all=lambda: asked(reader, "SELECT * FROM completeness"))
         questions, words = DirectQuestions(reader), Spelling.of(url)
@@ -134,13 +136,12 @@ def measure(name: str, sessions: int, keep: Path | None) -> dict[str, dict[str, 
 def analyzed(name: str, url: str) -> None:
     """As autovacuum does by itself, sooner or later."""
     if name == "postgres":
-        import psycopg
-
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(b"VACUUM ANALYZE")
 
 
 def asked(reader: Reader, sql: str) -> None:
+    """One question, answered whole."""
     reader.query(sql, LIMITS)
 
 
@@ -170,6 +171,7 @@ def spent_by(name: str) -> float:
 
 
 def fill(sink: Any, sessions: int) -> None:
+    """A year of calls, oldest first."""
     step, offset = 50_000, 0
     for start in range(0, sessions, step):
         offset = load(sink, rows_of(range(start, min(start + step, sessions)), sessions), offset)

@@ -251,11 +251,17 @@ def _by(
 
 
 def _of_file(
-    table: Table, columns: Sequence[KpiColumn], *, file: str, source: str, definitions: Sequence[Definition] = ()
+    table: Table,
+    columns: Sequence[KpiColumn],
+    *,
+    file: str,
+    source: str,
+    definitions: Sequence[Definition] = (),
+    beside: str = "",
 ) -> KpiView:
-    """A view whose list of columns ends a file of sinks/sql."""
+    """A view whose list of columns ends a file of sinks/sql, and what else is looked up `beside`."""
     select = "SELECT\n    " + ",\n    ".join(f"{column.sql} AS {column.name}" for column in columns)
-    return KpiView(table, f"-- {table.purpose}.\n{_text_of(file)}\n\n{select}\n{source}", definitions)
+    return KpiView(table, f"-- {table.purpose}.\n{_text_of(file)}{beside}\n\n{select}\n{source}", definitions)
 
 
 def _text_of(name: str) -> str:
@@ -274,14 +280,46 @@ _SESSIONS: Final = _of_file(
     source="FROM judged AS j",
 )
 _CONCURRENCY_COLUMNS: Final = (
-    replace(APP, sql="u.sdk_app_id"),
-    replace(ZONE, sql="u.time_zone"),
-    instant("quarter_hour", "When the quarter of an hour began", "u.quarter_hour", nullable=False),
-    date("day", "Day of that, in the zone", "(u.quarter_hour AT TIME ZONE u.time_zone)", nullable=False),
-    *(replace(of_definition(one), sql=f"u.{one.id}", nullable=False) for one in OF_CONCURRENCY),
-    replace(AS_OF, sql="u.as_of"),
-    replace(DEFINITIONS, sql=f"CAST({DEFINITIONS_VERSION} AS BIGINT)"),
+    replace(APP, sql="n.sdk_app_id"),
+    replace(ZONE, sql="n.time_zone"),
+    instant("quarter_hour", "When the quarter of an hour began", "n.quarter_hour", nullable=False),
+    date("day", "Day of that, in the zone", "(n.quarter_hour AT TIME ZONE n.time_zone)", nullable=False),
+    *(
+        of_definition(one) if one.numerator else replace(of_definition(one), sql=f"n.{one.id}", nullable=False)
+        for one in OF_CONCURRENCY
+    ),
+    *(
+        replace(column, sql=sql.removesuffix(f" AS {column.name}"))
+        for column, sql in zip((*COMPLETENESS, AS_OF, DEFINITIONS), _BESIDE, strict=True)
+    ),
 )
+_OF_A_QUARTER: Final = _LINE_OF_A_LIST.join(
+    f"u.{name} AS {name}"
+    for name in (
+        *("sdk_app_id", "time_zone", "quarter_hour", "as_of"),
+        *(one.id for one in OF_CONCURRENCY if one.numerator is None),
+    )
+)
+_AT_THE_QUARTER: Final = f""",
+
+{_KNOWN_HOURS},
+
+placed_quarters AS (
+    SELECT
+        u.*,
+        TO_TIMESTAMP(u.quarter - u.quarter % 3600) AS known_hour
+    FROM quarters AS u
+),
+
+beside AS (
+    SELECT
+        {_OF_A_QUARTER},
+        w.here AS here,
+        w.due AS due,
+        w.settled AS settled
+    FROM placed_quarters AS u
+    LEFT JOIN known AS w ON w.sdk_app_id = u.sdk_app_id AND w.hour = u.known_hour
+)"""  # noqa: S608 - our own
 _SKILL_GROUP: Final = whole("skill_group_id", "The queue's skill group; NULL where TCCC names none", "k.skill_group_id")
 _LINE: Final = text("line_number", "The company's number; NULL where TCCC names none", "k.line_number")
 
@@ -399,8 +437,9 @@ _COUNTED: Final = (
         ),
         _CONCURRENCY_COLUMNS,
         file="kpi_concurrency",
-        source="FROM quarters AS u",
+        source="FROM beside AS n",
         definitions=OF_CONCURRENCY,
+        beside=_AT_THE_QUARTER,
     ),
 )
 

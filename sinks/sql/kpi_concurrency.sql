@@ -68,6 +68,7 @@ reaching AS (
         t.sdk_app_id AS sdk_app_id,
         t.time_zone AS time_zone,
         t.loaded_at AS loaded_at,
+        t.is_provisional AS is_provisional,
         t.kind AS kind,
         t.began AS began,
         t.ended AS ended,
@@ -82,6 +83,7 @@ clipped AS (
         r.sdk_app_id AS sdk_app_id,
         r.time_zone AS time_zone,
         r.loaded_at AS loaded_at,
+        r.is_provisional AS is_provisional,
         r.kind AS kind,
         r.first_quarter + 900 * q.n AS quarter,
         GREATEST(r.began, r.first_quarter + 900 * q.n) AS began,
@@ -139,6 +141,8 @@ sums AS (
         TO_TIMESTAMP(c.quarter) AS quarter_hour,
         CAST(SUM(CASE WHEN c.kind = 'talking' THEN c.ended - c.began ELSE 0 END) AS BIGINT) AS talking_seconds_sum,
         CAST(SUM(CASE WHEN c.kind = 'waiting' THEN c.ended - c.began ELSE 0 END) AS BIGINT) AS waiting_seconds_sum,
+        CAST(COUNT(*) AS BIGINT) AS stretch_count,
+        CAST(SUM(CASE WHEN c.is_provisional THEN 1 ELSE 0 END) AS BIGINT) AS stretch_provisional_count,
         MAX(c.loaded_at) AS as_of
     FROM clipped AS c
     GROUP BY c.sdk_app_id, c.time_zone, c.quarter
@@ -148,9 +152,12 @@ quarters AS (
     SELECT
         w.sdk_app_id AS sdk_app_id,
         w.time_zone AS time_zone,
+        w.quarter AS quarter,
         w.quarter_hour AS quarter_hour,
         w.talking_seconds_sum AS talking_seconds_sum,
         w.waiting_seconds_sum AS waiting_seconds_sum,
+        w.stretch_count AS stretch_count,
+        w.stretch_provisional_count AS stretch_provisional_count,
         x.talking_peak AS talking_peak,
         x.waiting_peak AS waiting_peak,
         w.as_of AS as_of
