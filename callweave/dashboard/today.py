@@ -93,7 +93,7 @@ def _calls(questions: Questions, words: Spelling, filters: Filters) -> dict[str 
     sets = ", ".join(f"({name})" for name in ["", *(f"k.{name}" for name in _PARTS)])
     quarter = words.quarter_hour("s.started_at")
     source = (
-        f"picked AS (SELECT s.*, {quarter} AS quarter_hour FROM kpi_sessions AS s "  # noqa: S608  (`spelling` makes every value)
+        f"picked AS (SELECT s.*, {quarter} AS quarter_hour FROM kpi_calls AS s "  # noqa: S608  (`spelling` makes every value)
         f"WHERE {_where(words, filters, 's.started_at')})"
     )
     answer = questions.ask(

@@ -1,5 +1,10 @@
-"""The columns of `kpi_sessions`: what one call counts for. The SQL that they stand on is sinks/sql/kpi_sessions.sql."""
+"""The columns of `kpi_calls` and `kpi_sessions`: what one call counts for. The SQL that they stand on is in sinks/sql.
 
+The rule: `kpi_calls` says what a call tells by itself, so a day's are read at a day's cost; `kpi_sessions` adds what
+the caller's next call tells, for which all calls are looked at.
+"""
+
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -41,7 +46,20 @@ def _same(column: KpiColumn) -> KpiColumn:
     )
 
 
-SESSION_COLUMNS: Final = (
+_RETURNS: Final = (
+    truth(
+        "is_back_soon",
+        "Its caller made another inbound call within containment_hours after the end",
+        "COALESCE(c.next_second <= c.contained_until_second, FALSE)",
+    ),
+    truth(
+        "is_helped_once",
+        "Handled, and its caller did not call again within fcr_days of the end; NULL: not handled, or caller unknown",
+        "CASE WHEN c.is_handled AND c.caller_is_known THEN COALESCE(c.next_second > c.helped_until_second, TRUE) END",
+        nullable=True,
+    ),
+)
+_OWN: Final = (
     _same(APP),
     text("session_id", "TCCC's SessionId", "j.session_id", nullable=False),
     text("time_zone", "The zone of day and hour (kpi_settings)", "j.time_zone", nullable=False),
@@ -97,18 +115,6 @@ SESSION_COLUMNS: Final = (
     truth("has_leg_answer", "An agent's leg was answered", "j.has_leg_answer"),
     truth("is_transferred", "Handled, and a leg was passed on", "j.is_handled AND j.transferred = 1"),
     truth("is_ivr_contained", "Inbound, not answered: ended ivrEnd, or never queued and ok", "j.is_ivr_contained"),
-    truth(
-        "is_back_soon",
-        "Its caller made another inbound call within containment_hours after the end",
-        "COALESCE(j.next_contact_seconds <= j.containment_seconds, FALSE)",
-    ),
-    truth(
-        "is_helped_once",
-        "Handled, and its caller did not call again within fcr_days of the end; NULL: not handled, or caller unknown",
-        "CASE WHEN j.is_handled AND j.customer_number IS NOT NULL "
-        "THEN COALESCE(j.next_contact_seconds > j.fcr_seconds, TRUE) END",
-        nullable=True,
-    ),
     truth(
         "fcr_is_provisional",
         "fcr_days have not passed since the end",
@@ -212,3 +218,29 @@ SESSION_COLUMNS: Final = (
     instant("loaded_at", "When the row was committed", "j.loaded_at", nullable=False),
     whole(DEFINITIONS.name, DEFINITIONS.description, f"CAST({DEFINITIONS_VERSION} AS BIGINT)", nullable=False),
 )
+_FOR_RETURNS: Final = (
+    truth("caller_is_known", "TCCC named the customer's number", "j.customer_number IS NOT NULL"),
+    whole(
+        "contained_until_second",
+        "End + containment_hours, in seconds since 1970",
+        "j.contained_until_second",
+        unit="seconds since 1970",
+    ),
+    whole(
+        "helped_until_second",
+        "End + fcr_days, in seconds since 1970",
+        "j.helped_until_second",
+        unit="seconds since 1970",
+    ),
+)
+CALL_COLUMNS: Final = (*_OWN, *_FOR_RETURNS)
+
+
+def _with_returns() -> Iterator[KpiColumn]:
+    for column in _OWN:
+        yield replace(column, sql=f"c.{column.name}")
+        if column.name == "is_ivr_contained":
+            yield from _RETURNS
+
+
+SESSION_COLUMNS: Final = tuple(_with_returns())

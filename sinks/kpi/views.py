@@ -49,7 +49,7 @@ from sinks.kpi.rules import (
     satisfaction_rows,
     settings_rows,
 )
-from sinks.kpi.sessions import SESSION_COLUMNS
+from sinks.kpi.sessions import CALL_COLUMNS, SESSION_COLUMNS
 from sinks.kpi.spelling import SPELLINGS
 
 Cell = int | str | bool | None
@@ -202,6 +202,8 @@ class _Columns:
 
 
 _BY_START: Final = _Rows(clock="started_at, the start of the call")
+_BY_START_ALONE: Final = replace(_BY_START, source="kpi_calls")
+"""Where no number looks at the caller's next call."""
 _BY_QUEUE: Final = _Rows(clock="queued_at, entering the queue", prefix="queued_", where="k.is_queued")
 _BY_LEG: Final = _Rows(clock="the leg's first ring, else its answer or start", source="rows_counted", file="kpi_legs")
 
@@ -268,6 +270,17 @@ def _text_of(name: str) -> str:
     return files("sinks").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8").strip()
 
 
+_CALLS: Final = _of_file(
+    Table(
+        "kpi_calls",
+        "What each call counts for by itself: kpi_sessions without what its caller's next call tells, and cheaper",
+        ("sdk_app_id", "session_id"),
+        CALL_COLUMNS,
+    ),
+    CALL_COLUMNS,
+    file="kpi_calls",
+    source="FROM judged AS j",
+)
 _SESSIONS: Final = _of_file(
     Table(
         "kpi_sessions",
@@ -277,7 +290,7 @@ _SESSIONS: Final = _of_file(
     ),
     SESSION_COLUMNS,
     file="kpi_sessions",
-    source="FROM judged AS j",
+    source="FROM returned AS c",
 )
 _CONCURRENCY_COLUMNS: Final = (
     replace(APP, sql="n.sdk_app_id"),
@@ -367,7 +380,7 @@ _COUNTED: Final = (
     _by(
         "kpi_daily_end_reason",
         "How calls end, by day, direction and call type",
-        _BY_START,
+        _BY_START_ALONE,
         OF_END_REASONS,
         _Columns(
             places=[
@@ -388,7 +401,7 @@ _COUNTED: Final = (
     _by(
         "kpi_daily_ivr_path",
         "Which keys inbound callers pressed, and what became of them, by day",
-        replace(_BY_START, where="k.day IS NOT NULL AND k.is_inbound"),
+        replace(_BY_START_ALONE, where="k.day IS NOT NULL AND k.is_inbound"),
         OF_IVR_PATHS,
         _Columns(
             places=[
@@ -425,7 +438,7 @@ _COUNTED: Final = (
     _by(
         "kpi_daily_pipeline",
         "How callweave itself does: what came late, again or only from the API, and how fast, by day",
-        _BY_START,
+        _BY_START_ALONE,
         OF_THE_PIPELINE,
     ),
     _of_file(
@@ -494,7 +507,7 @@ def kpi_definition_rows() -> list[tuple[Cell, ...]]:
     return [*given, *absent]
 
 
-_SELECTED: Final = {view.name: view for view in (_SESSIONS, *_COUNTED)}
+_SELECTED: Final = {view.name: view for view in (_CALLS, _SESSIONS, *_COUNTED)}
 KPI_VIEWS: Final = (
     KPI_SETTINGS,
     KPI_SATISFACTION_KEYS,

@@ -44,7 +44,7 @@ stretches AS (
         k.kind AS kind,
         CASE WHEN k.kind = 'talking' THEN s.first_answered_at ELSE s.queued_at END AS began_at,
         CASE WHEN k.kind = 'talking' THEN s.ended_at ELSE COALESCE(s.first_answered_at, s.ended_at) END AS ended_at
-    FROM kpi_sessions AS s
+    FROM kpi_calls AS s
     CROSS JOIN kinds AS k
     WHERE
         (k.kind = 'talking' AND s.is_connected AND (s.is_inbound OR s.is_outbound OR s.is_predictive))

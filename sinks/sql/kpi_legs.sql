@@ -46,7 +46,7 @@ WITH placed_legs AS (
         s.is_provisional AS is_provisional,
         s.loaded_at AS loaded_at
     FROM legs AS l
-    INNER JOIN kpi_sessions AS s ON s.sdk_app_id = l.sdk_app_id AND s.session_id = l.session_id
+    INNER JOIN kpi_calls AS s ON s.sdk_app_id = l.sdk_app_id AND s.session_id = l.session_id
 ),
 
 rows_counted AS (

@@ -32,7 +32,7 @@ WITH rows_counted AS (
         s.is_provisional AS is_provisional,
         s.loaded_at AS loaded_at
     FROM recordings AS r
-    INNER JOIN kpi_sessions AS s ON s.sdk_app_id = r.sdk_app_id AND s.session_id = r.session_id
+    INNER JOIN kpi_calls AS s ON s.sdk_app_id = r.sdk_app_id AND s.session_id = r.session_id
     LEFT JOIN legs AS l
         ON l.sdk_app_id = r.sdk_app_id AND l.session_id = r.session_id AND l.leg_sequence = r.leg_sequence
     LEFT JOIN recording_files AS f

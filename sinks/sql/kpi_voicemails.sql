@@ -12,6 +12,6 @@ WITH rows_counted AS (
         s.is_provisional AS is_provisional,
         s.loaded_at AS loaded_at
     FROM voicemails AS v
-    INNER JOIN kpi_sessions AS s ON s.sdk_app_id = v.sdk_app_id AND s.session_id = v.session_id
+    INNER JOIN kpi_calls AS s ON s.sdk_app_id = v.sdk_app_id AND s.session_id = v.session_id
     WHERE s.day IS NOT NULL
 ),
