@@ -12,8 +12,8 @@ import pytest
 
 from sinks.sink import LogPartition
 from sinks.warehouse import open_sink
-from tests.contract.test_sinks import a_batch
 from tests.contract.numbers_check import WAREHOUSES, NumbersDay, differences, numbers_day
+from tests.contract.test_sinks import a_batch
 from tests.support.loading import DUCKDB
 from tests.support.sessions import a_leg, a_session
 
@@ -43,7 +43,7 @@ def test_a_filter_on_the_day_comes_before_legs_and_other_calls_are_looked_at(vie
     with closing(duckdb.connect(tmp_path / "calls.duckdb")) as database:
         plan = database.execute(f"EXPLAIN (FORMAT json) SELECT * FROM {view} WHERE day = DATE '2026-05-25'").fetchall()
 
-    above = [path for path in _ways_to(json.loads(plan[0][1]), "'2026-05-25'")]
+    above = list(_ways_to(json.loads(plan[0][1]), "'2026-05-25'"))
     assert any("LEFT_DELIM_JOIN" in path for path in above), "a delim join fetches the legs of what comes from below"
 
 
