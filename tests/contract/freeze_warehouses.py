@@ -5,6 +5,7 @@ they are. Run with PYTHONPATH at an older commit and this file's path, it freeze
 """
 
 import re
+import sqlite3
 import subprocess
 import sys
 import tarfile
@@ -21,6 +22,7 @@ from sinks.letters import sighting, tally
 from sinks.rows import lay_out, read_document
 from sinks.sink import Batch, LogPartition, MisconfiguredError
 from sinks.warehouse import open_sink
+from tests.support.lakes import DUCKLAKE
 from tests.support.postgres import fresh_database, session_postgres
 from tests.support.sessions import a_leg, a_letter, a_recording, a_session, a_voicemail, session_record
 
@@ -37,6 +39,7 @@ def main() -> None:
         "postgres.sql": _postgres,
         "clickhouse.sql": _clickhouse,
         "parquet.tar.gz": _parquet,
+        "ducklake.tar.gz": _ducklake,
     }
     for name, freeze in warehouses.items():
         target = folder / f"{layout}-{name}"
@@ -147,6 +150,20 @@ def _parquet() -> bytes:
             packed.add(
                 Path(folder) / "files", "files", filter=lambda member: None if "current.sql" in member.name else member
             )
+        return archive.read_bytes()
+
+
+def _ducklake() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        _fill(DUCKLAKE, Path(folder))
+        catalogue = Path(folder) / "lake" / "catalogue.sqlite"
+        with closing(sqlite3.connect(catalogue)) as database:
+            # One file, without a log beside it, and without what was deleted in it.
+            database.execute("PRAGMA journal_mode = DELETE")
+            database.execute("VACUUM")
+        archive = Path(folder) / "lake.tar.gz"
+        with tarfile.open(archive, "w:gz") as packed:
+            packed.add(Path(folder) / "lake", "lake")
         return archive.read_bytes()
 
 
