@@ -4,6 +4,7 @@ And older programs beside newer layouts. `released/warehouses` holds what earlie
 what lies there never changes.
 """
 
+import gzip
 import json
 import re
 import subprocess
@@ -53,10 +54,15 @@ sink.close()
 
 def frozen(kind: str) -> list[str]:
     """The layouts that there are of a warehouse."""
-    ending = f"-{kind}.tar.gz" if kind in ("parquet", "ducklake") else f"-{kind}.sql"
-    there = sorted(path.name.removesuffix(ending) for path in FROZEN.glob(f"*{ending}"))
+    there = sorted(path.name.partition(f"-{kind}.")[0] for path in FROZEN.glob(f"*-{kind}.*"))
     # No lake was kept of the earliest ones; a lake's tables are DuckDB's, so the first layout of these stands for them.
     return [*frozen("duckdb")[:1], *there] if kind == "ducklake" else there
+
+
+def script_of(path: Path) -> str:
+    """A frozen layout's SQL; later ones are packed."""
+    packed = path.read_bytes()
+    return (gzip.decompress(packed) if path.suffix == ".gz" else packed).decode()
 
 
 class Place:
@@ -101,7 +107,7 @@ class Place:
                 settle_ducklake(self.folder)
             return
         name = "duckdb" if self.kind == "ducklake" else self.kind
-        self.run((FROZEN / f"{layout}-{name}.sql").read_text())
+        self.run(script_of(next(FROZEN.glob(f"{layout}-{name}.sql*"))))
 
 
 @pytest.fixture(params=KINDS)
@@ -120,7 +126,9 @@ def test_every_earlier_layout_is_upgraded_with_its_rows(kind, layout, request, t
     place.lay_out(layout)
     sink = place.sink()
     with closing(sink):
-        assert sink.pending().is_needed
+        is_needed = sink.pending().is_needed
+        # The latest one may be today's, and waits there for the change that it will have to survive.
+        assert is_needed or layout == frozen(kind)[-1]
         sink.open()
         kept = sink.query("SELECT session_id, version, caller, loaded_at FROM sessions ORDER BY 1").rows
         offsets = dict(sink.offsets())
@@ -151,7 +159,9 @@ def test_every_earlier_layout_is_upgraded_with_its_rows(kind, layout, request, t
         for name in (*(table.name for table in TABLES), *ddl.VIEWS):
             sink.query(f"SELECT * FROM {name}")
         assert not sink.pending().is_needed
-        assert [(version, count > 0) for version, count, _ in noted] == [(PROGRAM_VERSION, True)]
+        assert {version for version, *_ in noted} <= {PROGRAM_VERSION}
+        assert all(count > 0 for _, count, _ in noted)
+        assert noted or not is_needed
 
 
 def test_what_a_dry_run_prints_is_all_that_a_loader_without_rights_needs(place):
@@ -265,8 +275,8 @@ def test_a_column_that_an_earlier_layout_lacks_may_be_empty():
     """Else that earlier program could write no more rows: it does not know the column."""
     today = {table.name: table for table in ALL_TABLES}
     found = 0
-    for path in FROZEN.glob("*-postgres.sql"):
-        for name, columns in re.findall(r"CREATE TABLE public\.(\w+) \(\n(.*?)\n\);", path.read_text(), re.DOTALL):
+    for path in FROZEN.glob("*-postgres.sql*"):
+        for name, columns in re.findall(r"CREATE TABLE public\.(\w+) \(\n(.*?)\n\);", script_of(path), re.DOTALL):
             there = {line.split()[0].strip('"') for line in columns.splitlines()}
             added = [column for column in today[name].columns if column.name not in there]
             found += len(there)
