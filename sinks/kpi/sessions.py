@@ -219,6 +219,7 @@ _OWN: Final = (
     whole(DEFINITIONS.name, DEFINITIONS.description, f"CAST({DEFINITIONS_VERSION} AS BIGINT)", nullable=False),
 )
 _FOR_RETURNS: Final = (
+    text("customer_number", "The customer's number, as in sessions", "j.customer_number", privacy=Privacy.PHONE),
     truth("caller_is_known", "TCCC named the customer's number", "j.customer_number IS NOT NULL"),
     whole(
         "contained_until_second",

@@ -120,17 +120,10 @@ ruled AS (
 shifted AS (
     SELECT
         o.*,
-        CASE
-            WHEN z.shift_week = o.week THEN o.started_second + z.shift
-            ELSE CAST(FLOOR(EXTRACT(EPOCH FROM (o.started_at AT TIME ZONE o.time_zone))) AS BIGINT)
-        END AS started_local_second,
-        CASE
-            WHEN z.shift_week = o.week AND o.queued_second - o.queued_second % 604800 = o.week * 604800
-                THEN o.queued_second + z.shift
-            ELSE CAST(FLOOR(EXTRACT(EPOCH FROM (o.queued_at AT TIME ZONE o.time_zone))) AS BIGINT)
-        END AS queued_local_second
+        $started_local_second AS started_local_second,
+        $queued_local_second AS queued_local_second
     FROM ruled AS o
-    LEFT JOIN shifts AS z ON z.shift_zone = o.time_zone AND z.shift_week = o.week
+    $shifts_joined
 ),
 
 dated AS (

@@ -19,8 +19,7 @@ WITH next_contacts AS (
 returned AS (
     SELECT
         c.*,
-        -- Not n.next_second alone: where there is none, ClickHouse may say 0.
-        CASE WHEN n.contact_session_id = c.session_id THEN n.next_second END AS next_second
+        $next_second AS next_second
     FROM kpi_calls AS c
-    LEFT JOIN next_contacts AS n ON n.contact_app_id = c.sdk_app_id AND n.contact_session_id = c.session_id
+    $contacts_joined
 )

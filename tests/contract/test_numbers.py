@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -45,6 +46,20 @@ def test_a_filter_on_the_day_comes_before_legs_and_other_calls_are_looked_at(vie
 
     above = list(_ways_to(json.loads(plan[0][1]), "'2026-05-25'"))
     assert any("LEFT_DELIM_JOIN" in path for path in above), "a delim join fetches the legs of what comes from below"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Asia/Shanghai", "America/New_York", "Africa/Casablanca", "Africa/Cairo", "Australia/Lord_Howe", "Asia/Beirut"],
+)
+def test_a_week_that_ends_as_far_from_utc_as_it_began_was_so_all_along(name: str) -> None:
+    """What kpi_calls trusts in, of zones with odd changes; docs/adr/0050 says of all."""
+    zone, week_seconds = ZoneInfo(name), 7 * 86_400
+    for week in range(1565, 1565 + 2440):
+        distances = [
+            datetime.fromtimestamp(week * week_seconds + day * 86_400, zone).utcoffset() for day in range(7 + 1)
+        ]
+        assert distances[0] != distances[-1] or len(set(distances)) == 1, week
 
 
 def _ways_to(nodes: list[dict[str, Any]], words: str, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
