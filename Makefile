@@ -26,7 +26,7 @@ JOBS ?= 4
 MINUTES ?= 3
 SEED ?=
 WAREHOUSE ?= both
-.PHONY: help demo test check same-day numbers-check bench bench-compare bench-loading bench-restore chaos chaos-proof chaos-engine screenshots lock golden-update contracts deploy-files clean
+.PHONY: help demo test check same-day numbers-check bench bench-compare bench-loading bench-numbers bench-restore chaos chaos-proof chaos-engine screenshots lock golden-update contracts deploy-files clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench-compare: $(STAMP) ## did it get slower? the files as they are beside a com
 
 bench-loading: $(STAMP) ## measure loading each warehouse, beside a plain append of the same rows (SESSIONS=n that stand there)
 	@$(BIN)/python -m bench.loading --sessions $(or $(SESSIONS),1000000)
+
+bench-numbers: $(STAMP) ## measure reading the numbers, in CPU: a day beside all days, the page, the report (SESSIONS=n that stand there)
+	@$(BIN)/python -m bench.numbers --sessions $(or $(SESSIONS),1000000)
 
 bench-restore: $(STAMP) ## measure restoring: cold in bulk beside Faust's own way, and warm (SESSIONS=n)
 	@$(BIN)/python -m bench.restore --sessions $(or $(SESSIONS),20000)

@@ -64,6 +64,8 @@ _UNITS = {
     **dict.fromkeys(("_count", "_expected", "_received", "_recovered", "_absent", "_missing"), "count"),
     **dict.fromkeys(("_known_to_api", "_in_warehouse", "_by_push", "_api_only", "_push_only", "_without_cdr"), "count"),
     "_unusable": "count",
+    **dict.fromkeys(("archive_due", "archive_stored"), "count"),
+    "_days_left_min": "days",
     "share": "0 to 1",
 }
 
@@ -305,6 +307,21 @@ COMPLETENESS = Table(
             "Asked after every deadline, and so were the hours before in which its calls began",
         ),
         Column("as_of", ColumnType.INSTANT, False, "The latest commit that the numbers count"),
+        Column(
+            "archive_due",
+            ColumnType.INTEGER,
+            False,
+            "Recordings and voicemails that the archiver took up and that exist: waiting, stored, lost, refused, or "
+            "deleted after being kept; 0 where it does not run",
+        ),
+        Column("archive_stored", ColumnType.INTEGER, False, "Of these: their file came into the archive"),
+        Column("archive_missing", ColumnType.INTEGER, False, "Of these: waiting, lost or refused"),
+        Column(
+            "archive_days_left_min",
+            ColumnType.INTEGER,
+            True,
+            "Fewest days that TCCC still keeps one that waits (of its 90; below 0: too late); NULL where none waits",
+        ),
     ),
 )
 

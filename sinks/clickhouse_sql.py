@@ -53,7 +53,7 @@ def _seconds(of: str) -> str:
         if depth == 0 and inner.startswith(" - ", position):
             later, earlier = inner[:position], inner[position + 3 :]
             return f"dateDiff('second', {earlier}, {later})"
-    return f"toUnixTimestamp({inner})"
+    return f"toUnixTimestamp({of})"
 
 
 def _closing(sql: str, opening: int) -> int:

@@ -4,12 +4,13 @@ The rule: forward only, and only added to. What a newer callweave has laid out s
 beside it; both find their own columns, and whatever there is more is not touched.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Final
+
+from packaging.version import InvalidVersion, Version
 
 from sinks import ddl
 from sinks.ddl import META, MIGRATIONS, Catalogue, literal, names
@@ -19,6 +20,7 @@ PROGRAM_VERSION: Final = version("callweave")
 LAYOUT_DIGEST: Final = "layout_digest"
 LAYOUT_VERSION: Final = "layout_version"
 LAID_OUT_BY: Final = "program_version"
+_BEFORE_ALL: Final = Version("0.dev0")
 
 Ask = Callable[[str], Sequence[Sequence[Any]]]
 """Answers one SELECT."""
@@ -119,8 +121,9 @@ def refuse_to_begin(migration: Migration, where: object) -> None:
         )
 
 
-def _order(program_version: str) -> tuple[tuple[int, ...], bool]:
-    """Versions in their order; a pre-release comes before its release."""
-    release = re.match(r"[0-9.]*", program_version)
-    numbers = tuple(int(part) for part in (release[0] if release else "").split(".") if part)
-    return numbers, bool(numbers) and release is not None and release[0] == program_version
+def _order(program_version: str) -> Version:
+    """Versions in their order, as Python's packages have it; what is none comes before all."""
+    try:
+        return Version(program_version)
+    except InvalidVersion:
+        return _BEFORE_ALL

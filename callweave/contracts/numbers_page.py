@@ -32,11 +32,16 @@ How to read them
   it ended.
 - Internal calls are nobody's. Predictive calls have numbers of their own.
 - **Beside the numbers** stand `as_of` (the latest commit that they count), `provisional_share` (calls that ended less
-  than `provisional_seconds` ago: late reports may still change them), `completeness` and `completeness_is_final` (of
+  than `provisional_seconds` ago: late reports may still change them; of legs, recordings, messages and stretches under
+  their own names), `completeness` and `completeness_is_final` (of
   all the account's calls that *ended* in that hour or day, as the API told; NULL where it was never asked).
 - First contact resolution and true containment look at the caller's *next* inbound call, by the number as TCCC sends
   it. An unknown caller has none: he is not in the base of the first, and counts as contained in the second. They
   change until the window has passed: `fcr_provisional_count`.
+- **Ask for days** (`WHERE day = …`, `BETWEEN`): the filter comes before the work, except in `kpi_daily_agent`,
+  `kpi_daily_transfer` and `kpi_concurrency`, whose days are not those of the calls' starts. Rows of calls are cheaper
+  in `kpi_calls`, which is `kpi_sessions` without what the caller's next call tells
+  ([ADR 0050](adr/0050-a-days-numbers-cost-a-day.md), with what it costs).
 
 What an account decides ([settings](settings.md), `KPI__…`) stands in `kpi_settings`, row 0 for everybody without one
 of their own:

@@ -48,9 +48,6 @@ AGENT_NUMBERS: Final = (
     "all_talk_seconds_sum",
 )
 _DEFINED: Final = {one.id: one for one in (*OF_LINES, *OF_QUEUES, *OF_AGENTS)}
-_OF_A_LEG: Final = "l.sdk_app_id AS sdk_app_id,"
-_OF_ITS_CALL: Final = " l.session_id AS session_id, s.started_at AS started_at, s.skill_group_name AS skill_group_name,"
-"""What the page filters legs by, beside what the numbers' views add up."""
 _PARTS: Final = ("quarter_hour", "skill_group_name", "end_status")
 _MISSING: Final = (
     "sdk_app_id",
@@ -97,7 +94,7 @@ def _calls(questions: Questions, words: Spelling, filters: Filters) -> dict[str 
     sets = ", ".join(f"({name})" for name in ["", *(f"k.{name}" for name in _PARTS)])
     quarter = words.quarter_hour("s.started_at")
     source = (
-        f"picked AS (SELECT s.*, {quarter} AS quarter_hour FROM kpi_sessions AS s "  # noqa: S608  (`spelling` makes every value)
+        f"picked AS (SELECT s.*, {quarter} AS quarter_hour FROM kpi_calls AS s "  # noqa: S608  (`spelling` makes every value)
         f"WHERE {_where(words, filters, 's.started_at')})"
     )
     answer = questions.ask(
@@ -144,8 +141,6 @@ def _outbound(table: Table) -> Table:
 
 def _agents(questions: Questions, words: Spelling, filters: Filters) -> Table:
     rows_counted = files("sinks").joinpath("sql", "kpi_legs.sql").read_text(encoding="utf-8").strip()
-    assert _OF_A_LEG in rows_counted, "the legs' rows begin with their account"
-    rows_counted = rows_counted.replace(_OF_A_LEG, _OF_A_LEG + _OF_ITS_CALL, 1)
     conditions = [_where(words, filters, "k.started_at", agents=False), "k.agent IS NOT NULL"]
     if filters.agent is not None:
         conditions.append(f"k.agent = {spelling.text(filters.agent)}")

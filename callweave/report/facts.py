@@ -36,7 +36,7 @@ _RECORDINGS: Final = """
 SELECT s.sdk_app_id, CAST(sum(s.recordings_expected) AS BIGINT), CAST(sum(s.recordings_received) AS BIGINT),
     CAST(sum(s.recordings_missing) AS BIGINT)
 FROM sessions AS s
-INNER JOIN (SELECT sdk_app_id, session_id FROM kpi_sessions WHERE {where}) AS k
+INNER JOIN (SELECT sdk_app_id, session_id FROM kpi_calls WHERE {where}) AS k
     ON s.sdk_app_id = k.sdk_app_id AND s.session_id = k.session_id
 GROUP BY s.sdk_app_id
 """
@@ -126,7 +126,7 @@ def ratios(row: Mapping[str, Any]) -> dict[str, float | None]:
 
 def latest_day(questions: Questions) -> date | None:
     """The last day that has calls."""
-    answer = questions.ask("SELECT CAST(max(day) AS VARCHAR) AS day FROM kpi_daily")
+    answer = questions.ask("SELECT CAST(max(day) AS VARCHAR) AS day FROM kpi_calls")
     told = answer.rows[0][0] if answer.rows else None
     return date.fromisoformat(str(told)[:10]) if told and not str(told).startswith("1970-01-01") else None
 
@@ -172,7 +172,7 @@ def read_report(questions: Questions, span: Span, sdk_app_ids: Sequence[int] = (
         int(app): int(target)
         for app, target in questions.ask("SELECT sdk_app_id, target_seconds FROM kpi_settings").rows
     }
-    as_of = questions.ask("SELECT max(as_of) AS as_of FROM kpi_daily").rows
+    as_of = questions.ask("SELECT max(loaded_at) AS as_of FROM sessions WHERE has_cdr").rows
     return Report(span, targets, [accounts[app] for app in sorted(accounts)], str(as_of[0][0]) if as_of else None)
 
 

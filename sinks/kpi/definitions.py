@@ -701,6 +701,19 @@ OF_TRANSFERS: Final = (
         "k.is_passed_on",
         "answered legs of inbound calls that were passed on",
     ),
+    _count(
+        "transferred_provisional_count",
+        "Of these, the ones that may still change",
+        "k.is_passed_on AND k.is_provisional",
+        "of calls that may still change",
+    ),
+    _ratio(
+        "transferred_provisional_share",
+        "Share still provisional",
+        "transferred_provisional_count",
+        "transferred_leg_count",
+        "callweave",
+    ),
 )
 OF_RECORDINGS: Final = (
     _count("recording_count", "Recordings", "k.is_recording", "recordings that a CDR named or that came", "callweave"),
@@ -746,6 +759,42 @@ OF_RECORDINGS: Final = (
         "first receipt of a pushed recording - end of the call",
         "callweave",
     ),
+    _count(
+        "archive_due_count",
+        "Recordings due in the archive",
+        "k.is_archive_due",
+        "recordings that the archiver took up: waiting, stored, lost, refused, or deleted after being kept",
+    ),
+    _count(
+        "archived_count",
+        "Of these, archived",
+        "k.is_archived",
+        "their file came into the archive, with its checksum",
+    ),
+    _ratio("archive_coverage", "Archive coverage", "archived_count", "archive_due_count", "callweave"),
+    Definition(
+        id="archive_days_left_min",
+        name="Days left for the first one that the archive lacks",
+        formula="fewest days left of TCCC's three months (90 days) among those that wait for the archiver; "
+        "below 0: too late",
+        unit="days",
+        source="Tencent Cloud",
+        sql="CAST(MIN(k.archive_days_left) AS BIGINT)",
+        is_number_of_calls=False,
+    ),
+    _count(
+        "recordings_provisional_count",
+        "Recordings that may still change",
+        "k.is_recording AND k.is_provisional",
+        "of calls that may still change",
+    ),
+    _ratio(
+        "recordings_provisional_share",
+        "Share still provisional",
+        "recordings_provisional_count",
+        "recording_count",
+        "callweave",
+    ),
 )
 OF_VOICEMAILS: Final = (
     _count("message_count", "Messages", "k.is_voicemail", "voicemails, of whatever call"),
@@ -754,6 +803,19 @@ OF_VOICEMAILS: Final = (
         "Delay of voicemails",
         "delay_seconds",
         "receipt of a pushed voicemail - end of the call",
+        "callweave",
+    ),
+    _count(
+        "messages_provisional_count",
+        "Messages that may still change",
+        "k.is_voicemail AND k.is_provisional",
+        "of calls that may still change",
+    ),
+    _ratio(
+        "messages_provisional_share",
+        "Share still provisional",
+        "messages_provisional_count",
+        "message_count",
         "callweave",
     ),
 )
@@ -809,6 +871,25 @@ OF_CONCURRENCY: Final = (
         formula="callers between queued and (answer, else end), their seconds within the quarter added up",
         unit="seconds",
     ),
+    Definition(
+        id="stretch_count",
+        name="Stretches of talk and of waiting in the quarter",
+        formula="of a call: one between answer and end, one between queued and (answer, else end)",
+        unit="stretches",
+    ),
+    Definition(
+        id="stretch_provisional_count",
+        name="Of these, the ones that may still change",
+        formula="of calls that may still change",
+        unit="stretches",
+    ),
+    _ratio(
+        "stretch_provisional_share",
+        "Share still provisional",
+        "stretch_provisional_count",
+        "stretch_count",
+        "callweave",
+    ),
 )
 
 ABSENT: Final = (
@@ -841,12 +922,6 @@ ABSENT: Final = (
         name="Consult without transfer",
         source="Amazon Connect",
         why="neither pushes nor the API mark a consultation",
-    ),
-    Absent(
-        id="archive_coverage",
-        name="Archive coverage",
-        source="callweave",
-        why="callweave stores addresses, not audio; kpi_daily_recording tells the days that TCCC still keeps it",
     ),
     Absent(
         id="duplicate_rate",

@@ -1,5 +1,11 @@
-"""The columns of `kpi_sessions`: what one call counts for. The SQL that they stand on is sinks/sql/kpi_sessions.sql."""
+"""The columns of `kpi_calls` and `kpi_sessions`: what one call counts for. The SQL that they stand on is in sinks/sql.
 
+The rule: `kpi_calls` says what a call tells by itself, so a day's are read at a day's cost; `kpi_sessions` adds what
+the caller's next call tells, for which all calls are looked at.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from schemas.models import Privacy
@@ -25,6 +31,10 @@ def _hour(clock: str) -> str:
     return f"TO_TIMESTAMP(j.{clock}_second - j.{clock}_local_second % 3600)"
 
 
+def _local_hour(clock: str) -> str:
+    return f"CAST(FLOOR(j.{clock}_local_second % 86400 / 3600) AS BIGINT)"
+
+
 def _same(column: KpiColumn) -> KpiColumn:
     return KpiColumn(
         column.name,
@@ -36,7 +46,20 @@ def _same(column: KpiColumn) -> KpiColumn:
     )
 
 
-SESSION_COLUMNS: Final = (
+_RETURNS: Final = (
+    truth(
+        "is_back_soon",
+        "Its caller made another inbound call within containment_hours after the end",
+        "COALESCE(c.next_second <= c.contained_until_second, FALSE)",
+    ),
+    truth(
+        "is_helped_once",
+        "Handled, and its caller did not call again within fcr_days of the end; NULL: not handled, or caller unknown",
+        "CASE WHEN c.is_handled AND c.caller_is_known THEN COALESCE(c.next_second > c.helped_until_second, TRUE) END",
+        nullable=True,
+    ),
+)
+_OWN: Final = (
     _same(APP),
     text("session_id", "TCCC's SessionId", "j.session_id", nullable=False),
     text("time_zone", "The zone of day and hour (kpi_settings)", "j.time_zone", nullable=False),
@@ -47,13 +70,11 @@ SESSION_COLUMNS: Final = (
     text("line_number", "The company's number", "j.line_number"),
     text("end_status", "How it ended: TCCC's EndStatusString", "j.end_status"),
     text("hung_up_by", "user, seat or system", "j.hung_up_by"),
-    date("day", "Day of the start, in the zone", "j.started_local"),
-    whole(
-        "local_hour", "Hour of the start, 0 to 23, in the zone", "CAST(EXTRACT(HOUR FROM j.started_local) AS BIGINT)"
-    ),
+    replace(date("day", "Day of the start, in the zone"), sql="j.started_day"),
+    whole("local_hour", "Hour of the start, 0 to 23, in the zone", _local_hour("started")),
     instant("hour", "When that hour began; the hour that comes twice is two", _hour("started")),
-    date("queued_day", "Day of entering the queue, in the zone", "j.queued_local"),
-    whole("queued_local_hour", "Hour of that, 0 to 23", "CAST(EXTRACT(HOUR FROM j.queued_local) AS BIGINT)"),
+    replace(date("queued_day", "Day of entering the queue, in the zone"), sql="j.queued_day"),
+    whole("queued_local_hour", "Hour of that, 0 to 23", _local_hour("queued")),
     instant("queued_hour", "When that hour began", _hour("queued")),
     instant("started_at", "Start of the session", "j.started_at"),
     instant("queued_at", "When the customer entered the queue", "j.queued_at"),
@@ -95,18 +116,6 @@ SESSION_COLUMNS: Final = (
     truth("is_transferred", "Handled, and a leg was passed on", "j.is_handled AND j.transferred = 1"),
     truth("is_ivr_contained", "Inbound, not answered: ended ivrEnd, or never queued and ok", "j.is_ivr_contained"),
     truth(
-        "is_back_soon",
-        "Its caller made another inbound call within containment_hours after the end",
-        "COALESCE(j.next_contact_seconds <= j.containment_seconds, FALSE)",
-    ),
-    truth(
-        "is_helped_once",
-        "Handled, and its caller did not call again within fcr_days of the end; NULL: not handled, or caller unknown",
-        "CASE WHEN j.is_handled AND j.customer_number IS NOT NULL "
-        "THEN COALESCE(j.next_contact_seconds > j.fcr_seconds, TRUE) END",
-        nullable=True,
-    ),
-    truth(
         "fcr_is_provisional",
         "fcr_days have not passed since the end",
         "COALESCE(j.now_second - COALESCE(j.ended_second, j.started_second) <= j.fcr_seconds, TRUE)",
@@ -119,8 +128,9 @@ SESSION_COLUMNS: Final = (
     truth(
         "in_business_hours",
         "Began in business_hours (kpi_settings)",
-        "COALESCE(SUBSTRING(j.open_quarters, CAST(1 + (EXTRACT(ISODOW FROM j.started_local) - 1) * 96 "
-        "+ FLOOR(j.started_local_second % 86400 / 900) AS INTEGER), 1) = '1', FALSE)",
+        # 1970 began on a Thursday.
+        "COALESCE(SUBSTRING(j.open_quarters, "
+        "CAST(1 + FLOOR((j.started_local_second + 3 * 86400) % 604800 / 900) AS INTEGER), 1) = '1', FALSE)",
     ),
     truth("answer_mismatch", "Inbound: the session's answer is not the earliest of its legs'", _MISMATCH),
     truth(
@@ -208,3 +218,30 @@ SESSION_COLUMNS: Final = (
     instant("loaded_at", "When the row was committed", "j.loaded_at", nullable=False),
     whole(DEFINITIONS.name, DEFINITIONS.description, f"CAST({DEFINITIONS_VERSION} AS BIGINT)", nullable=False),
 )
+_FOR_RETURNS: Final = (
+    text("customer_number", "The customer's number, as in sessions", "j.customer_number", privacy=Privacy.PHONE),
+    truth("caller_is_known", "TCCC named the customer's number", "j.customer_number IS NOT NULL"),
+    whole(
+        "contained_until_second",
+        "End + containment_hours, in seconds since 1970",
+        "j.contained_until_second",
+        unit="seconds since 1970",
+    ),
+    whole(
+        "helped_until_second",
+        "End + fcr_days, in seconds since 1970",
+        "j.helped_until_second",
+        unit="seconds since 1970",
+    ),
+)
+CALL_COLUMNS: Final = (*_OWN, *_FOR_RETURNS)
+
+
+def _with_returns() -> Iterator[KpiColumn]:
+    for column in _OWN:
+        yield replace(column, sql=f"c.{column.name}")
+        if column.name == "is_ivr_contained":
+            yield from _RETURNS
+
+
+SESSION_COLUMNS: Final = tuple(_with_returns())

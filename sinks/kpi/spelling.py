@@ -1,4 +1,5 @@
-"""What of the numbers' SQL each warehouse spells in its own way: values inside JSON. All else is one text.
+"""What of the numbers' SQL each warehouse spells in its own way: values inside JSON, and what a
+lateral join is. All else is one text.
 
 The rule: a value that is not there is NULL, and a number in JSON reads as its digits. Old editions of TCCC's CDR write
 `key` and `label`.
@@ -40,8 +41,51 @@ _IN_CLICKHOUSE: Final = (
     f"if({_either_read('pressed', names=_LABEL)} = '', '', concat(':', {_either_read('pressed', names=_LABEL)})))"
 )
 
-JSON_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
+_OF_SESSION: Final = {
+    # Of each session that is left, so that a filter on sessions is one on legs too. ClickHouse knows no lateral join.
+    "lateral": "LATERAL",
+    "legs_of_session": "WHERE l.sdk_app_id = s.sdk_app_id AND l.session_id = s.session_id",
+}
+
+
+def _local_second(clock: str) -> str:
+    return f"CAST(FLOOR(EXTRACT(EPOCH FROM (o.{clock}_at AT TIME ZONE o.time_zone))) AS BIGINT)"
+
+
+_LOOKED_UP: Final = {
+    # What is known of the week, and of the caller's next call, is looked up by key in a hash table.
+    "started_local_second": (
+        f"CASE WHEN z.shift_week = o.week THEN o.started_second + z.shift ELSE {_local_second('started')} END"
+    ),
+    "queued_local_second": (
+        "CASE WHEN z.shift_week = o.week AND o.queued_second - o.queued_second % 604800 = o.week * 604800 "
+        f"THEN o.queued_second + z.shift ELSE {_local_second('queued')} END"
+    ),
+    "shifts_joined": "LEFT JOIN shifts AS z ON z.shift_zone = o.time_zone AND z.shift_week = o.week",
+    # Not n.next_second alone: where there is none, ClickHouse may say 0.
+    "next_second": "CASE WHEN n.contact_session_id = c.session_id THEN n.next_second END",
+    "contacts_joined": (
+        "LEFT JOIN next_contacts AS n ON n.contact_app_id = c.sdk_app_id AND n.contact_session_id = c.session_id"
+    ),
+}
+_COMPUTED: Final = {
+    # Postgres takes the calls that are left for a handful, and would go through the other side once for each of them.
+    "started_local_second": _local_second("started"),
+    "queued_local_second": _local_second("queued"),
+    "shifts_joined": "",
+    "next_second": (
+        "CASE WHEN c.is_inbound AND c.customer_number IS NOT NULL "
+        "THEN LEAD(CAST(FLOOR(EXTRACT(EPOCH FROM c.started_at)) AS BIGINT)) OVER ("
+        "PARTITION BY c.sdk_app_id, c.is_inbound, c.customer_number "
+        "ORDER BY FLOOR(EXTRACT(EPOCH FROM c.started_at)), c.session_id) END"
+    ),
+    "contacts_joined": "",
+}
+
+SPELLINGS: Final[Mapping[str, Mapping[str, str]]] = {
     "duckdb": {
+        **_OF_SESSION,
+        **_LOOKED_UP,
         "tccc_duration": "s.extra ->> 'Duration'",
         "satisfaction_key": f"NULLIF({_either(_LAST_PRESSED, *_KEY)}, '')",
         "ivr_path": (
@@ -50,6 +94,8 @@ JSON_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
         ),
     },
     "postgres": {
+        **_OF_SESSION,
+        **_COMPUTED,
         "tccc_duration": "s.extra ->> 'Duration'",
         "satisfaction_key": f"NULLIF({_either(_LAST_PRESSED, *_KEY)}, '')",
         "ivr_path": (
@@ -58,6 +104,9 @@ JSON_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
         ),
     },
     "clickhouse": {
+        **_LOOKED_UP,
+        "lateral": "",
+        "legs_of_session": "",
         "tccc_duration": "NULLIF(" + _read(_EXTRA, "'Duration'") + ", '')",
         "satisfaction_key": ("NULLIF(" + _either_read(_EXTRA, "'PostIVRKeyPressed'", "-1", names=_KEY) + ", '')"),
         "ivr_path": (

@@ -49,8 +49,8 @@ from sinks.kpi.rules import (
     satisfaction_rows,
     settings_rows,
 )
-from sinks.kpi.sessions import SESSION_COLUMNS
-from sinks.kpi.spelling import JSON_VALUES
+from sinks.kpi.sessions import CALL_COLUMNS, SESSION_COLUMNS
+from sinks.kpi.spelling import SPELLINGS
 
 Cell = int | str | bool | None
 _CASTS: Final = {
@@ -202,6 +202,8 @@ class _Columns:
 
 
 _BY_START: Final = _Rows(clock="started_at, the start of the call")
+_BY_START_ALONE: Final = replace(_BY_START, source="kpi_calls")
+"""Where no number looks at the caller's next call."""
 _BY_QUEUE: Final = _Rows(clock="queued_at, entering the queue", prefix="queued_", where="k.is_queued")
 _BY_LEG: Final = _Rows(clock="the leg's first ring, else its answer or start", source="rows_counted", file="kpi_legs")
 
@@ -251,17 +253,34 @@ def _by(
 
 
 def _of_file(
-    table: Table, columns: Sequence[KpiColumn], *, file: str, source: str, definitions: Sequence[Definition] = ()
+    table: Table,
+    columns: Sequence[KpiColumn],
+    *,
+    file: str,
+    source: str,
+    definitions: Sequence[Definition] = (),
+    beside: str = "",
 ) -> KpiView:
-    """A view whose list of columns ends a file of sinks/sql."""
+    """A view whose list of columns ends a file of sinks/sql, and what else is looked up `beside`."""
     select = "SELECT\n    " + ",\n    ".join(f"{column.sql} AS {column.name}" for column in columns)
-    return KpiView(table, f"-- {table.purpose}.\n{_text_of(file)}\n\n{select}\n{source}", definitions)
+    return KpiView(table, f"-- {table.purpose}.\n{_text_of(file)}{beside}\n\n{select}\n{source}", definitions)
 
 
 def _text_of(name: str) -> str:
     return files("sinks").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8").strip()
 
 
+_CALLS: Final = _of_file(
+    Table(
+        "kpi_calls",
+        "What each call counts for by itself: kpi_sessions without what its caller's next call tells, and cheaper",
+        ("sdk_app_id", "session_id"),
+        CALL_COLUMNS,
+    ),
+    CALL_COLUMNS,
+    file="kpi_calls",
+    source="FROM judged AS j",
+)
 _SESSIONS: Final = _of_file(
     Table(
         "kpi_sessions",
@@ -271,17 +290,49 @@ _SESSIONS: Final = _of_file(
     ),
     SESSION_COLUMNS,
     file="kpi_sessions",
-    source="FROM judged AS j",
+    source="FROM returned AS c",
 )
 _CONCURRENCY_COLUMNS: Final = (
-    replace(APP, sql="u.sdk_app_id"),
-    replace(ZONE, sql="u.time_zone"),
-    instant("quarter_hour", "When the quarter of an hour began", "u.quarter_hour", nullable=False),
-    date("day", "Day of that, in the zone", "(u.quarter_hour AT TIME ZONE u.time_zone)", nullable=False),
-    *(replace(of_definition(one), sql=f"u.{one.id}", nullable=False) for one in OF_CONCURRENCY),
-    replace(AS_OF, sql="u.as_of"),
-    replace(DEFINITIONS, sql=f"CAST({DEFINITIONS_VERSION} AS BIGINT)"),
+    replace(APP, sql="n.sdk_app_id"),
+    replace(ZONE, sql="n.time_zone"),
+    instant("quarter_hour", "When the quarter of an hour began", "n.quarter_hour", nullable=False),
+    date("day", "Day of that, in the zone", "(n.quarter_hour AT TIME ZONE n.time_zone)", nullable=False),
+    *(
+        of_definition(one) if one.numerator else replace(of_definition(one), sql=f"n.{one.id}", nullable=False)
+        for one in OF_CONCURRENCY
+    ),
+    *(
+        replace(column, sql=sql.removesuffix(f" AS {column.name}"))
+        for column, sql in zip((*COMPLETENESS, AS_OF, DEFINITIONS), _BESIDE, strict=True)
+    ),
 )
+_OF_A_QUARTER: Final = _LINE_OF_A_LIST.join(
+    f"u.{name} AS {name}"
+    for name in (
+        *("sdk_app_id", "time_zone", "quarter_hour", "as_of"),
+        *(one.id for one in OF_CONCURRENCY if one.numerator is None),
+    )
+)
+_AT_THE_QUARTER: Final = f""",
+
+{_KNOWN_HOURS},
+
+placed_quarters AS (
+    SELECT
+        u.*,
+        TO_TIMESTAMP(u.quarter - u.quarter % 3600) AS known_hour
+    FROM quarters AS u
+),
+
+beside AS (
+    SELECT
+        {_OF_A_QUARTER},
+        w.here AS here,
+        w.due AS due,
+        w.settled AS settled
+    FROM placed_quarters AS u
+    LEFT JOIN known AS w ON w.sdk_app_id = u.sdk_app_id AND w.hour = u.known_hour
+)"""  # noqa: S608 - our own
 _SKILL_GROUP: Final = whole("skill_group_id", "The queue's skill group; NULL where TCCC names none", "k.skill_group_id")
 _LINE: Final = text("line_number", "The company's number; NULL where TCCC names none", "k.line_number")
 
@@ -329,7 +380,7 @@ _COUNTED: Final = (
     _by(
         "kpi_daily_end_reason",
         "How calls end, by day, direction and call type",
-        _BY_START,
+        _BY_START_ALONE,
         OF_END_REASONS,
         _Columns(
             places=[
@@ -350,7 +401,7 @@ _COUNTED: Final = (
     _by(
         "kpi_daily_ivr_path",
         "Which keys inbound callers pressed, and what became of them, by day",
-        replace(_BY_START, where="k.day IS NOT NULL AND k.is_inbound"),
+        replace(_BY_START_ALONE, where="k.day IS NOT NULL AND k.is_inbound"),
         OF_IVR_PATHS,
         _Columns(
             places=[
@@ -387,7 +438,7 @@ _COUNTED: Final = (
     _by(
         "kpi_daily_pipeline",
         "How callweave itself does: what came late, again or only from the API, and how fast, by day",
-        _BY_START,
+        _BY_START_ALONE,
         OF_THE_PIPELINE,
     ),
     _of_file(
@@ -399,8 +450,9 @@ _COUNTED: Final = (
         ),
         _CONCURRENCY_COLUMNS,
         file="kpi_concurrency",
-        source="FROM quarters AS u",
+        source="FROM beside AS n",
         definitions=OF_CONCURRENCY,
+        beside=_AT_THE_QUARTER,
     ),
 )
 
@@ -455,7 +507,7 @@ def kpi_definition_rows() -> list[tuple[Cell, ...]]:
     return [*given, *absent]
 
 
-_SELECTED: Final = {view.name: view for view in (_SESSIONS, *_COUNTED)}
+_SELECTED: Final = {view.name: view for view in (_CALLS, _SESSIONS, *_COUNTED)}
 KPI_VIEWS: Final = (
     KPI_SETTINGS,
     KPI_SATISFACTION_KEYS,
@@ -473,4 +525,4 @@ def kpi_select(name: str, rules: Sequence[KpiRules], dialect: str) -> str:
         return _literals(KPI_SATISFACTION_KEYS, satisfaction_rows(rules))
     if name == KPI_DEFINITIONS.name:
         return _literals(KPI_DEFINITIONS, kpi_definition_rows())
-    return Template(_SELECTED[name].text).substitute(JSON_VALUES[dialect])
+    return Template(_SELECTED[name].text).substitute(SPELLINGS[dialect])

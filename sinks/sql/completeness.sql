@@ -28,6 +28,19 @@ told AS (
     GROUP BY sdk_app_id, session_id
 ),
 
+-- What the archiver took up, of each session: it waits, came, was given up, or was deleted after it had been kept.
+archived AS (
+    SELECT
+        sdk_app_id,
+        session_id,
+        COUNT(*) AS due,
+        SUM(CASE WHEN status IN ('stored', 'deleted') THEN 1 ELSE 0 END) AS stored,
+        MIN(CASE WHEN status = 'waiting' THEN COALESCE(generated_at, first_seen_at) END) AS oldest_waiting
+    FROM recording_files
+    WHERE status IN ('waiting', 'stored', 'lost', 'refused', 'deleted')
+    GROUP BY sdk_app_id, session_id
+),
+
 placed AS (
     SELECT
         s.sdk_app_id AS sdk_app_id,
@@ -38,14 +51,18 @@ placed AS (
         s.recordings_missing AS recordings_missing,
         COALESCE(r.recovered, 0) AS recordings_recovered,
         COALESCE(r.absent, 0) AS recordings_absent,
+        COALESCE(a.due, 0) AS archive_due,
+        COALESCE(a.stored, 0) AS archive_stored,
+        a.oldest_waiting AS archive_oldest,
         s.loaded_at AS loaded_at,
-        DATE_TRUNC(
-            'hour', COALESCE(s.ended_at, s.started_at, t.made_at, s.first_received_at) AT TIME ZONE 'UTC'
-        ) AT TIME ZONE 'UTC' AS hour,
-        DATE_TRUNC('hour', s.started_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS began
+        CAST(
+            FLOOR(EXTRACT(EPOCH FROM COALESCE(s.ended_at, s.started_at, t.made_at, s.first_received_at))) AS BIGINT
+        ) AS second_of_hour,
+        CAST(FLOOR(EXTRACT(EPOCH FROM s.started_at)) AS BIGINT) AS second_of_start
     FROM sessions AS s
     LEFT JOIN first_tracks AS t ON t.sdk_app_id = s.sdk_app_id AND t.session_id = s.session_id
     LEFT JOIN told AS r ON r.sdk_app_id = s.sdk_app_id AND r.session_id = s.session_id
+    LEFT JOIN archived AS a ON a.sdk_app_id = s.sdk_app_id AND a.session_id = s.session_id
 ),
 
 -- Final hours without a gap between them are a run: the same distance between the hour and its place among them.
@@ -72,8 +89,8 @@ windows AS (
 parts AS (
     SELECT
         sdk_app_id,
-        hour,
-        began,
+        TO_TIMESTAMP(second_of_hour - second_of_hour % 3600) AS hour,
+        TO_TIMESTAMP(second_of_start - second_of_start % 3600) AS began,
         CASE WHEN source IN ('api', 'push+api') THEN 1 ELSE 0 END AS known_to_api,
         CASE WHEN has_cdr THEN 1 ELSE 0 END AS in_warehouse,
         CASE WHEN source IN ('push', 'push+api') THEN 1 ELSE 0 END AS by_push,
@@ -86,6 +103,9 @@ parts AS (
         recordings_recovered AS recovered,
         recordings_absent AS absent,
         recordings_missing AS missing,
+        archive_due,
+        archive_stored,
+        archive_oldest,
         CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS asked_at,
         CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS read_to,
         CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS final_since,
@@ -108,6 +128,9 @@ parts AS (
         0,
         0,
         0,
+        0,
+        0,
+        NULL,
         asked_at,
         window_end,
         final_since,
@@ -131,6 +154,9 @@ hours AS (
         CAST(SUM(recovered) AS BIGINT) AS recordings_recovered,
         CAST(SUM(absent) AS BIGINT) AS recordings_absent,
         CAST(SUM(missing) AS BIGINT) AS recordings_missing,
+        CAST(SUM(archive_due) AS BIGINT) AS archive_due,
+        CAST(SUM(archive_stored) AS BIGINT) AS archive_stored,
+        MIN(archive_oldest) AS archive_oldest,
         MAX(asked_at) AS asked_at,
         MAX(read_to) AS read_to,
         MAX(final_since) AS final_since,
@@ -167,5 +193,11 @@ SELECT
         <= LEAST(hour - INTERVAL '1 hour', GREATEST(COALESCE(first_began, hour), hour - INTERVAL '24 hours')),
         FALSE
     ) AS is_final,
-    as_of
+    as_of,
+    archive_due,
+    archive_stored,
+    archive_due - archive_stored AS archive_missing,
+    -- TCCC keeps audio for three months.
+    CAST(FLOOR(90 - (EXTRACT(EPOCH FROM NOW()) - EXTRACT(EPOCH FROM archive_oldest)) / 86400) AS BIGINT)
+    AS archive_days_left_min
 FROM hours

@@ -30,26 +30,37 @@ reaches AS (
     WHERE one.n <= longest.n
 ),
 
+kinds AS (
+    SELECT 'talking' AS kind
+    UNION ALL SELECT 'waiting'
+),
+
 stretches AS (
     SELECT
         s.sdk_app_id AS sdk_app_id,
         s.time_zone AS time_zone,
         s.loaded_at AS loaded_at,
-        'talking' AS kind,
-        CAST(FLOOR(EXTRACT(EPOCH FROM s.first_answered_at)) AS BIGINT) AS began,
-        CAST(FLOOR(EXTRACT(EPOCH FROM s.ended_at)) AS BIGINT) AS ended
-    FROM kpi_sessions AS s
-    WHERE s.is_connected AND (s.is_inbound OR s.is_outbound OR s.is_predictive)
-    UNION ALL
+        s.is_provisional AS is_provisional,
+        k.kind AS kind,
+        CASE WHEN k.kind = 'talking' THEN s.first_answered_at ELSE s.queued_at END AS began_at,
+        CASE WHEN k.kind = 'talking' THEN s.ended_at ELSE COALESCE(s.first_answered_at, s.ended_at) END AS ended_at
+    FROM kpi_calls AS s
+    CROSS JOIN kinds AS k
+    WHERE
+        (k.kind = 'talking' AND s.is_connected AND (s.is_inbound OR s.is_outbound OR s.is_predictive))
+        OR (k.kind = 'waiting' AND s.is_queued)
+),
+
+seconds AS (
     SELECT
-        s.sdk_app_id,
-        s.time_zone,
-        s.loaded_at,
-        'waiting',
-        CAST(FLOOR(EXTRACT(EPOCH FROM s.queued_at)) AS BIGINT),
-        CAST(FLOOR(EXTRACT(EPOCH FROM COALESCE(s.first_answered_at, s.ended_at))) AS BIGINT)
-    FROM kpi_sessions AS s
-    WHERE s.is_queued
+        h.sdk_app_id AS sdk_app_id,
+        h.time_zone AS time_zone,
+        h.loaded_at AS loaded_at,
+        h.is_provisional AS is_provisional,
+        h.kind AS kind,
+        CAST(FLOOR(EXTRACT(EPOCH FROM h.began_at)) AS BIGINT) AS began,
+        CAST(FLOOR(EXTRACT(EPOCH FROM h.ended_at)) AS BIGINT) AS ended
+    FROM stretches AS h
 ),
 
 reaching AS (
@@ -57,12 +68,13 @@ reaching AS (
         t.sdk_app_id AS sdk_app_id,
         t.time_zone AS time_zone,
         t.loaded_at AS loaded_at,
+        t.is_provisional AS is_provisional,
         t.kind AS kind,
         t.began AS began,
         t.ended AS ended,
         t.began - t.began % 900 AS first_quarter,
         CAST(LEAST((t.ended - 1 - (t.ended - 1) % 900 - (t.began - t.began % 900)) / 900, 95) AS BIGINT) AS reach
-    FROM stretches AS t
+    FROM seconds AS t
     WHERE t.ended > t.began
 ),
 
@@ -71,6 +83,7 @@ clipped AS (
         r.sdk_app_id AS sdk_app_id,
         r.time_zone AS time_zone,
         r.loaded_at AS loaded_at,
+        r.is_provisional AS is_provisional,
         r.kind AS kind,
         r.first_quarter + 900 * q.n AS quarter,
         GREATEST(r.began, r.first_quarter + 900 * q.n) AS began,
@@ -128,6 +141,8 @@ sums AS (
         TO_TIMESTAMP(c.quarter) AS quarter_hour,
         CAST(SUM(CASE WHEN c.kind = 'talking' THEN c.ended - c.began ELSE 0 END) AS BIGINT) AS talking_seconds_sum,
         CAST(SUM(CASE WHEN c.kind = 'waiting' THEN c.ended - c.began ELSE 0 END) AS BIGINT) AS waiting_seconds_sum,
+        CAST(COUNT(*) AS BIGINT) AS stretch_count,
+        CAST(SUM(CASE WHEN c.is_provisional THEN 1 ELSE 0 END) AS BIGINT) AS stretch_provisional_count,
         MAX(c.loaded_at) AS as_of
     FROM clipped AS c
     GROUP BY c.sdk_app_id, c.time_zone, c.quarter
@@ -137,9 +152,12 @@ quarters AS (
     SELECT
         w.sdk_app_id AS sdk_app_id,
         w.time_zone AS time_zone,
+        w.quarter AS quarter,
         w.quarter_hour AS quarter_hour,
         w.talking_seconds_sum AS talking_seconds_sum,
         w.waiting_seconds_sum AS waiting_seconds_sum,
+        w.stretch_count AS stretch_count,
+        w.stretch_provisional_count AS stretch_provisional_count,
         x.talking_peak AS talking_peak,
         x.waiting_peak AS waiting_peak,
         w.as_of AS as_of

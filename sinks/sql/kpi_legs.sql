@@ -3,6 +3,11 @@
 WITH placed_legs AS (
     SELECT
         l.sdk_app_id AS sdk_app_id,
+        l.session_id AS session_id,
+        s.started_at AS started_at,
+        s.skill_group_name AS skill_group_name,
+        s.hour AS call_hour,
+        s.day AS call_day,
         s.time_zone AS time_zone,
         COALESCE(l.agent_mail, l.agent_phone) AS agent,
         l.transfer_to_type AS transfer_to_type,
@@ -41,13 +46,17 @@ WITH placed_legs AS (
         s.is_provisional AS is_provisional,
         s.loaded_at AS loaded_at
     FROM legs AS l
-    INNER JOIN kpi_sessions AS s ON s.sdk_app_id = l.sdk_app_id AND s.session_id = l.session_id
+    INNER JOIN kpi_calls AS s ON s.sdk_app_id = l.sdk_app_id AND s.session_id = l.session_id
 ),
 
 rows_counted AS (
     SELECT
         p.*,
-        CAST((p.leg_began_at AT TIME ZONE p.time_zone) AS DATE) AS day
+        -- Asking the zone is dear; within an hour of its clock the day is one.
+        CASE
+            WHEN p.leg_began_at >= p.call_hour AND p.leg_began_at < p.call_hour + INTERVAL '1 hour' THEN p.call_day
+            ELSE CAST((p.leg_began_at AT TIME ZONE p.time_zone) AS DATE)
+        END AS day
     FROM placed_legs AS p
     WHERE p.is_leg AND p.leg_began_at IS NOT NULL
 ),

@@ -20,10 +20,26 @@ WITH rows_counted AS (
                     AS BIGINT
                 )
         END AS kept_days_left,
+        COALESCE(f.status, '') IN ('waiting', 'stored', 'lost', 'refused', 'deleted') AS is_archive_due,
+        COALESCE(f.status, '') IN ('stored', 'deleted') AS is_archived,
+        CASE
+            WHEN COALESCE(f.status, '') = 'waiting'
+                THEN CAST(
+                    FLOOR(90 - (EXTRACT(EPOCH FROM NOW()) - EXTRACT(EPOCH FROM COALESCE(f.generated_at, s.ended_at))) / 86400)
+                    AS BIGINT
+                )
+        END AS archive_days_left,
+        s.is_provisional AS is_provisional,
         s.loaded_at AS loaded_at
     FROM recordings AS r
-    INNER JOIN kpi_sessions AS s ON s.sdk_app_id = r.sdk_app_id AND s.session_id = r.session_id
+    INNER JOIN kpi_calls AS s ON s.sdk_app_id = r.sdk_app_id AND s.session_id = r.session_id
     LEFT JOIN legs AS l
         ON l.sdk_app_id = r.sdk_app_id AND l.session_id = r.session_id AND l.leg_sequence = r.leg_sequence
+    LEFT JOIN recording_files AS f
+        ON
+            f.sdk_app_id = r.sdk_app_id
+            AND f.session_id = r.session_id
+            AND f.recording_id = r.recording_id
+            AND f.file_kind = 'recording'
     WHERE s.day IS NOT NULL
 ),

@@ -9,8 +9,9 @@ WITH rows_counted AS (
             WHEN v.received_at IS NOT NULL AND COALESCE(v.source, '') <> 'api'
                 THEN CAST(FLOOR(EXTRACT(EPOCH FROM v.received_at)) - FLOOR(EXTRACT(EPOCH FROM s.ended_at)) AS BIGINT)
         END AS delay_seconds,
+        s.is_provisional AS is_provisional,
         s.loaded_at AS loaded_at
     FROM voicemails AS v
-    INNER JOIN kpi_sessions AS s ON s.sdk_app_id = v.sdk_app_id AND s.session_id = v.session_id
+    INNER JOIN kpi_calls AS s ON s.sdk_app_id = v.sdk_app_id AND s.session_id = v.session_id
     WHERE s.day IS NOT NULL
 ),

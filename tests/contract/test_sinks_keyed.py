@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from sinks.rows import lay_out, read_document
 from sinks.sink import Batch, LogPartition, Sink
 from sinks.warehouse import open_sink
 from tests.support.lakes import DUCKLAKE, PARQUET, lay_out_ducklake
-from tests.support.sessions import APP, a_leg, a_session, session_record
+from tests.support.sessions import APP, a_leg, a_recording, a_session, session_record
 
 START = instant_of_ms(1_763_985_600_000)  # 2025-11-24 12:00 UTC
 ANN = "ann@example.com"
@@ -118,6 +118,25 @@ def test_a_files_fate_replaces_what_was_said_of_it_before(sink: Sink) -> None:
     assert sink.query(f"SELECT {columns} FROM recording_files").rows == [
         ("s", "1700000110~8613900000001", "stored", None, "sha256/ab/ab.mp3", 7, 1.25, 2)
     ]
+
+
+def test_the_archive_is_counted_beside_completeness_and_among_the_numbers(sink: Sink) -> None:
+    ended = datetime.now(UTC) - timedelta(days=80, hours=1)
+    ids = ("stored", "waiting", "older", "lost", "refused", "deleted", "absent", "replaced", "unknown")
+    made = {"has_cdr": True, "started_at": ended, "ended_at": ended, "direction": "inbound", "call_type": "inbound"}
+    call = a_session("s", **made, recordings=[a_recording(name) for name in ids])
+    bare = a_session("bare", **{**made, "ended_at": ended - timedelta(hours=2)}, recordings=[a_recording("none")])
+    files = [a_file(2, "waiting" if name == "older" else name, recording_id=name, generated_at=ended - timedelta(
+        days=7 if name == "older" else 3)) for name in ids[:-1]]  # fmt: skip
+    load(sink, *files, a_file(2, "stored", file_kind="voicemail", recording_id="v"), sessions=(call, bare))
+
+    archive = "archive_due, archive_stored, archive_missing, archive_days_left_min"
+    assert sink.query(f"SELECT {archive} FROM completeness ORDER BY hour").rows == [(0, 0, 0, None), (7, 3, 4, 2)]
+    numbers = "archive_due_count, archived_count, archive_coverage, archive_days_left_min"
+    rows = sink.query("SELECT SUM(archive_due_count), SUM(archived_count) FROM kpi_daily_recording").rows
+    assert [tuple(map(int, row)) for row in rows] == [(6, 2)], "voicemails are no recordings"
+    told = sink.query(f"SELECT {numbers} FROM kpi_daily_recording WHERE archive_due_count > 0").rows
+    assert told == [(6, 2, pytest.approx(1 / 3), 2)]
 
 
 def test_loading_a_batch_again_changes_nothing_not_even_its_time(sink: Sink) -> None:

@@ -4,6 +4,7 @@ And older programs beside newer layouts. `released/warehouses` holds what earlie
 what lies there never changes.
 """
 
+import gzip
 import json
 import re
 import subprocess
@@ -26,7 +27,7 @@ from sinks.sink import LogPartition, MisconfiguredError, Sink
 from sinks.warehouse import open_sink
 from tests.contract.test_sinks import a_batch
 from tests.support.clickhouse import database_of
-from tests.support.lakes import DUCKLAKE, PARQUET, alter_ducklake, lay_out_ducklake
+from tests.support.lakes import DUCKLAKE, PARQUET, alter_ducklake, lay_out_ducklake, settle_ducklake
 from tests.support.loading import DUCKDB
 from tests.support.program import Program
 from tests.support.sessions import a_leg, a_letter, a_session
@@ -52,9 +53,16 @@ sink.close()
 
 
 def frozen(kind: str) -> list[str]:
-    """The layouts that there are of a warehouse; a lake's tables are DuckDB's."""
-    ending = {"parquet": "-parquet.tar.gz", "ducklake": "-duckdb.sql"}.get(kind, f"-{kind}.sql")
-    return sorted(path.name.removesuffix(ending) for path in FROZEN.glob(f"*{ending}"))
+    """The layouts that there are of a warehouse."""
+    there = sorted(path.name.partition(f"-{kind}.")[0] for path in FROZEN.glob(f"*-{kind}.*"))
+    # No lake was kept of the earliest ones; a lake's tables are DuckDB's, so the first layout of these stands for them.
+    return [*frozen("duckdb")[:1], *there] if kind == "ducklake" else there
+
+
+def script_of(path: Path) -> str:
+    """A frozen layout's SQL; later ones are packed."""
+    packed = path.read_bytes()
+    return (gzip.decompress(packed) if path.suffix == ".gz" else packed).decode()
 
 
 class Place:
@@ -91,12 +99,15 @@ class Place:
                     self._server.execute(statement, database_of(self.url), **settings)
 
     def lay_out(self, layout: str) -> None:
-        if self.kind == "parquet":
-            with tarfile.open(FROZEN / f"{layout}-parquet.tar.gz") as packed:
-                packed.extractall(self.folder, filter="data")
+        packed = FROZEN / f"{layout}-{self.kind}.tar.gz"
+        if packed.exists():
+            with tarfile.open(packed) as files:
+                files.extractall(self.folder, filter="data")
+            if self.kind == "ducklake":
+                settle_ducklake(self.folder)
             return
         name = "duckdb" if self.kind == "ducklake" else self.kind
-        self.run((FROZEN / f"{layout}-{name}.sql").read_text())
+        self.run(script_of(next(FROZEN.glob(f"{layout}-{name}.sql*"))))
 
 
 @pytest.fixture(params=KINDS)
@@ -115,7 +126,9 @@ def test_every_earlier_layout_is_upgraded_with_its_rows(kind, layout, request, t
     place.lay_out(layout)
     sink = place.sink()
     with closing(sink):
-        assert sink.pending().is_needed
+        is_needed = sink.pending().is_needed
+        # The latest one may be today's, and waits there for the change that it will have to survive.
+        assert is_needed or layout == frozen(kind)[-1]
         sink.open()
         kept = sink.query("SELECT session_id, version, caller, loaded_at FROM sessions ORDER BY 1").rows
         offsets = dict(sink.offsets())
@@ -146,7 +159,9 @@ def test_every_earlier_layout_is_upgraded_with_its_rows(kind, layout, request, t
         for name in (*(table.name for table in TABLES), *ddl.VIEWS):
             sink.query(f"SELECT * FROM {name}")
         assert not sink.pending().is_needed
-        assert [(version, count > 0) for version, count, _ in noted] == [(PROGRAM_VERSION, True)]
+        assert {version for version, *_ in noted} <= {PROGRAM_VERSION}
+        assert all(count > 0 for _, count, _ in noted)
+        assert noted or not is_needed
 
 
 def test_what_a_dry_run_prints_is_all_that_a_loader_without_rights_needs(place):
@@ -260,8 +275,8 @@ def test_a_column_that_an_earlier_layout_lacks_may_be_empty():
     """Else that earlier program could write no more rows: it does not know the column."""
     today = {table.name: table for table in ALL_TABLES}
     found = 0
-    for path in FROZEN.glob("*-postgres.sql"):
-        for name, columns in re.findall(r"CREATE TABLE public\.(\w+) \(\n(.*?)\n\);", path.read_text(), re.DOTALL):
+    for path in FROZEN.glob("*-postgres.sql*"):
+        for name, columns in re.findall(r"CREATE TABLE public\.(\w+) \(\n(.*?)\n\);", script_of(path), re.DOTALL):
             there = {line.split()[0].strip('"') for line in columns.splitlines()}
             added = [column for column in today[name].columns if column.name not in there]
             found += len(there)
@@ -272,9 +287,20 @@ def test_a_column_that_an_earlier_layout_lacks_may_be_empty():
 
 @pytest.mark.parametrize(
     ("older", "newer"),
-    [("0.1.0", "0.2.0"), ("0.9.0", "0.10.0"), ("1.0.0rc1", "1.0.0"), ("", "0.1.0"), ("0.1.0", "0.1.1.dev3")],
+    [
+        ("0.1.0", "0.2.0"),
+        ("0.9.0", "0.10.0"),
+        ("1.0.0rc1", "1.0.0"),
+        ("1.0.0rc2", "1.0.0rc10"),
+        ("1.0.0.dev3", "1.0.0rc1"),
+        ("1.0.0.dev3", "1.0.0.dev12"),
+        ("1.0.0", "1.0.0.post1"),
+        ("0.1.0", "0.1.1.dev3"),
+        ("", "0.1.0"),
+        ("no version", "0.1.0.dev1"),
+    ],
 )
-def test_versions_are_compared_as_numbers_and_a_release_comes_after_its_candidates(older, newer, monkeypatch):
+def test_versions_are_compared_as_pythons_packages_are(older, newer, monkeypatch):
     monkeypatch.setattr(migrations, "PROGRAM_VERSION", older)
     assert migrations.Found({}, {LAID_OUT_BY: newer}).is_ahead
     monkeypatch.setattr(migrations, "PROGRAM_VERSION", newer)

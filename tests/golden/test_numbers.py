@@ -49,7 +49,7 @@ def sink(request: pytest.FixtureRequest, tmp_path: Path, day: Day) -> Iterator[S
 
 def test_every_warehouse_counts_what_was_worked_out_by_hand(sink: Sink) -> None:
     keys = {view.name: view.key for view in KPI_VIEWS}
-    assert set(NUMBERS) == set(keys) - {"kpi_sessions", "kpi_definitions"}
+    assert set(NUMBERS) == set(keys) - {"kpi_calls", "kpi_sessions", "kpi_definitions"}
     wrong = []
     for view, rows in NUMBERS.items():
         result = sink.query(f"SELECT * FROM {view}")

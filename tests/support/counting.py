@@ -403,6 +403,15 @@ def _of_recordings(these: list[Contact]) -> Row:
         "recordings_due_absent_count": 0,
         "recordings_kept_by_tccc_count": len(made),
         **_spread("recording_delay", delays),
+        # Nobody archives in the simulator's day.
+        "archive_due_count": 0,
+        "archived_count": 0,
+        "archive_coverage": None,
+        "archive_days_left_min": None,
+        "recordings_provisional_count": sum(len(_named(c)) for c in these if c.provisional),
+        "recordings_provisional_share": _over(
+            sum(len(_named(c)) for c in these if c.provisional), sum(len(_named(c)) for c in these)
+        ),
     }
 
 
@@ -410,7 +419,13 @@ def _of_voicemails(these: list[Contact]) -> Row:
     delays = [
         second - c.call.ended for c in these for name, second in c.received.items() if name.startswith("voicemail:")
     ]
-    return {"message_count": len(delays), **_spread("voicemail_delay", delays)}
+    provisional = sum(name.startswith("voicemail:") for c in these if c.provisional for name in c.received)
+    return {
+        "message_count": len(delays),
+        **_spread("voicemail_delay", delays),
+        "messages_provisional_count": provisional,
+        "messages_provisional_share": _over(provisional, len(delays)),
+    }
 
 
 def _agents(contacts: Iterable[Contact]) -> list[Row]:
@@ -501,14 +516,24 @@ def _end_reasons(contacts: Sequence[Contact]) -> list[Row]:
 
 def _transfers(contacts: Sequence[Contact]) -> list[Row]:
     counts: Counter[tuple[int, date, str | None]] = Counter()
+    provisional: Counter[tuple[int, date, str | None]] = Counter()
     for one in contacts:
         for leg in one.picked_up if one.inbound else ():
             if leg.transfer_to or leg.end_status == "seatForward":
                 day = one.clock(leg.rang or leg.answered or leg.started).date()
-                counts[one.session.sdk_app_id, day, leg.transfer_to_type or None] += 1
+                place = one.session.sdk_app_id, day, leg.transfer_to_type or None
+                counts[place] += 1
+                provisional[place] += one.provisional
     return [
-        {"sdk_app_id": app, "day": day, "transfer_to_type": kind, "transferred_leg_count": count}
-        for (app, day, kind), count in counts.items()
+        {
+            "sdk_app_id": place[0],
+            "day": place[1],
+            "transfer_to_type": place[2],
+            "transferred_leg_count": count,
+            "transferred_provisional_count": provisional[place],
+            "transferred_provisional_share": _over(provisional[place], count),
+        }
+        for place, count in counts.items()
     ]
 
 
@@ -516,13 +541,22 @@ def _concurrency(contacts: Iterable[Contact]) -> list[Row]:
     talking: Counter[tuple[int, int]] = Counter()
     waiting: Counter[tuple[int, int]] = Counter()
     zones: dict[int, ZoneInfo] = {}
+    stretches: Counter[tuple[int, int]] = Counter()
+    provisional: Counter[tuple[int, int]] = Counter()
+
+    def stretch(one: Contact, began: int, ended: int) -> Iterator[tuple[int, int]]:
+        for quarter in range(began - began % 900, ended, 900) if ended > began else ():
+            stretches[one.session.sdk_app_id, quarter] += 1
+            provisional[one.session.sdk_app_id, quarter] += one.provisional
+        return ((one.session.sdk_app_id, second) for second in range(began, ended))
+
     for one in contacts:
         app = one.session.sdk_app_id
         zones[app] = ZoneInfo(one.rules.time_zone)
         if one.answer and (one.inbound or one.outbound or one.predictive):
-            talking.update((app, second) for second in range(one.answer, one.call.ended))
+            talking.update(stretch(one, one.answer, one.call.ended))
         if one.queued:
-            waiting.update((app, second) for second in range(one.call.queued, one.answer or one.call.ended))
+            waiting.update(stretch(one, one.call.queued, one.answer or one.call.ended))
     quarters: dict[tuple[int, int], Row] = {}
     for kind, levels in (("talking", talking), ("waiting", waiting)):
         for (app, second), level in levels.items():
@@ -530,6 +564,10 @@ def _concurrency(contacts: Iterable[Contact]) -> list[Row]:
             row = quarters.setdefault((app, quarter), _quarter(app, quarter, zones[app]))
             row[f"{kind}_peak"] = max(row[f"{kind}_peak"], level)
             row[f"{kind}_seconds_sum"] += level
+    for place, row in quarters.items():
+        row["stretch_count"] = stretches[place]
+        row["stretch_provisional_count"] = provisional[place]
+        row["stretch_provisional_share"] = _over(provisional[place], stretches[place])
     return list(quarters.values())
 
 

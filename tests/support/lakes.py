@@ -58,6 +58,11 @@ def write_twenty(sink: Sink, version: int) -> None:
 def lay_out_ducklake(data_dir: Path) -> None:
     """An empty lake of deadline 3600, copied: to lay one out takes a second, and the suite wants many."""
     shutil.copytree(_laid_out_lake() / "lake", data_dir / "lake")
+    settle_ducklake(data_dir)
+
+
+def settle_ducklake(data_dir: Path) -> None:
+    """Tell a lake that came from elsewhere where its files are now."""
     with closing(sqlite3.connect(data_dir / "lake" / "catalogue.sqlite")) as catalogue, catalogue:
         catalogue.execute("UPDATE ducklake_metadata SET value = ? WHERE key = 'data_path'", [f"{data_dir}/lake/files/"])
 

@@ -13,7 +13,11 @@ from sinks.clickhouse_sql import translated
     [
         ("EXTRACT(EPOCH FROM (b - a))", "dateDiff('second', a, b)"),
         ("EXTRACT(EPOCH FROM (NOW() - COALESCE(a, b)))", "dateDiff('second', COALESCE(a, b), now64(6, 'UTC'))"),
-        ("1 + EXTRACT(EPOCH FROM a.b) / EXTRACT(EPOCH FROM (c))", "1 + toUnixTimestamp(a.b) / toUnixTimestamp(c)"),
+        ("1 + EXTRACT(EPOCH FROM a.b) / EXTRACT(EPOCH FROM (c))", "1 + toUnixTimestamp(a.b) / toUnixTimestamp((c))"),
+        (
+            "EXTRACT(EPOCH FROM (a.b AT TIME ZONE c.d))",
+            "toUnixTimestamp(toDateTime64(toString(a.b, c.d), 6, 'UTC'))",
+        ),
         ("EXTRACT(EPOCH FROM (a) - (b))", "toUnixTimestamp((a) - (b))"),
         ("CAST(a AT TIME ZONE 'UTC' AS DATE)", "CAST(a AS Nullable(Date32))"),
         ("CAST(\n  AVG(a)\n  AS DOUBLE PRECISION\n)", "CAST(\n  AVG(a)\n  AS Nullable(Float64)\n)"),
