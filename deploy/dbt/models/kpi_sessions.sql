@@ -1,0 +1,494 @@
+{# Generated from sinks/kpi (`make deploy-files`); change it there. #}
+{%- if target.type == 'clickhouse' %}
+-- What each call counts for: the flags and seconds that the other numbers add up, one row a session with a CDR.
+-- What each call counts for: every flag and duration that the other numbers add up, one row a session with a CDR.
+-- Times have whole seconds, so comparisons with a target are <=. 0 and empty are NULL already (contract of the tables).
+-- The first answer is the earliest of the legs', else the session's own; for outbound calls it is the customer's.
+WITH leg_facts AS (
+    SELECT
+        l.sdk_app_id AS sdk_app_id,
+        l.session_id AS session_id,
+        MIN(l.rang_at) AS first_rang_at,
+        MIN(l.answered_at) AS first_answered_at,
+        SUM(
+            CASE
+                WHEN l.ended_at >= l.answered_at
+                    THEN FLOOR(toUnixTimestamp(l.ended_at)) - FLOOR(toUnixTimestamp(l.answered_at))
+            END
+        ) AS talk_seconds,
+        CAST(MAX(l.leg_sequence) AS Nullable(Int64)) AS leg_sequence_max,
+        MAX(
+            CASE WHEN COALESCE(l.transfer_to, '') <> '' OR COALESCE(l.end_status, '') = 'seatForward' THEN 1 ELSE 0 END
+        ) AS transferred
+    FROM {{ source('callweave', 'legs') }} AS l
+    GROUP BY l.sdk_app_id, l.session_id
+),
+
+placed AS (
+    SELECT
+        s.sdk_app_id AS sdk_app_id,
+        s.session_id AS session_id,
+        CASE WHEN s.sdk_app_id IN (SELECT ks.sdk_app_id FROM {{ ref('kpi_settings') }} AS ks) THEN s.sdk_app_id ELSE 0 END
+            AS settings_app_id,
+        s.version AS version,
+        s.direction AS direction,
+        s.call_type AS call_type,
+        s.customer_number AS customer_number,
+        s.line_number AS line_number,
+        s.skill_group_id AS skill_group_id,
+        s.skill_group_name AS skill_group_name,
+        s.agent_mail AS agent_mail,
+        s.end_status AS end_status,
+        s.hung_up_by AS hung_up_by,
+        s.started_at AS started_at,
+        s.queued_at AS queued_at,
+        s.answered_at AS answered_at,
+        s.ended_at AS ended_at,
+        s.recordings_received AS recordings_received,
+        s.voicemail_count AS voicemail_count,
+        s.source AS source,
+        s.first_received_at AS first_received_at,
+        s.last_received_at AS last_received_at,
+        s.loaded_at AS loaded_at,
+        l.first_rang_at AS first_rang_at,
+        l.first_answered_at AS leg_answered_at,
+        CASE
+            WHEN s.direction = 'outbound' THEN s.answered_at
+            ELSE COALESCE(l.first_answered_at, s.answered_at)
+        END AS first_answered_at,
+        l.first_answered_at IS NOT NULL AS has_leg_answer,
+        CAST(l.talk_seconds AS Nullable(Int64)) AS talk_seconds,
+        l.leg_sequence_max AS leg_sequence_max,
+        COALESCE(l.transferred, 0) AS transferred,
+        COALESCE(s.direction, '') = 'inbound' AND COALESCE(s.call_type, '') <> 'internal' AS is_inbound,
+        COALESCE(s.direction, '') = 'outbound'
+        AND COALESCE(s.call_type, '') NOT IN ('internal', 'predictive_outbound') AS is_outbound,
+        COALESCE(s.direction, '') = 'outbound' AND COALESCE(s.call_type, '') = 'predictive_outbound' AS is_predictive,
+        {{ callweave.tccc_duration() }} AS tccc_duration,
+        {{ callweave.satisfaction_key() }} AS satisfaction_key,
+        {{ callweave.ivr_path() }} AS ivr_path
+    FROM {{ source('callweave', 'sessions') }} AS s
+    LEFT JOIN leg_facts AS l ON l.sdk_app_id = s.sdk_app_id AND l.session_id = s.session_id
+    WHERE s.has_cdr
+),
+
+timed AS (
+    SELECT
+        p.sdk_app_id AS sdk_app_id,
+        p.session_id AS session_id,
+        p.version AS version,
+        p.direction AS direction,
+        p.call_type AS call_type,
+        p.customer_number AS customer_number,
+        p.line_number AS line_number,
+        p.skill_group_id AS skill_group_id,
+        p.skill_group_name AS skill_group_name,
+        p.agent_mail AS agent_mail,
+        p.end_status AS end_status,
+        p.hung_up_by AS hung_up_by,
+        p.started_at AS started_at,
+        p.queued_at AS queued_at,
+        p.answered_at AS answered_at,
+        p.ended_at AS ended_at,
+        p.recordings_received AS recordings_received,
+        p.voicemail_count AS voicemail_count,
+        p.source AS source,
+        p.first_received_at AS first_received_at,
+        p.last_received_at AS last_received_at,
+        p.loaded_at AS loaded_at,
+        p.first_rang_at AS first_rang_at,
+        p.leg_answered_at AS leg_answered_at,
+        p.first_answered_at AS first_answered_at,
+        p.has_leg_answer AS has_leg_answer,
+        p.talk_seconds AS talk_seconds,
+        p.leg_sequence_max AS leg_sequence_max,
+        p.transferred AS transferred,
+        p.is_inbound AS is_inbound,
+        p.is_outbound AS is_outbound,
+        p.is_predictive AS is_predictive,
+        p.tccc_duration AS tccc_duration,
+        p.satisfaction_key AS satisfaction_key,
+        p.ivr_path AS ivr_path,
+        k.time_zone AS time_zone,
+        k.target_seconds AS target_seconds,
+        k.short_abandon_seconds AS short_abandon_seconds,
+        k.ringing_is_abandoned AS ringing_is_abandoned,
+        k.genesys_adds_flow_outs AS genesys_adds_flow_outs,
+        k.genesys_drops_short_abandons AS genesys_drops_short_abandons,
+        k.genesys_drops_abandons AS genesys_drops_abandons,
+        k.very_short_seconds AS very_short_seconds,
+        k.late_seconds AS late_seconds,
+        k.provisional_seconds AS provisional_seconds,
+        k.fcr_days * 86400 AS fcr_seconds,
+        k.containment_hours * 3600 AS containment_seconds,
+        k.open_quarters AS open_quarters,
+        -- Not m.score alone: where there is none, ClickHouse may say 0.
+        CASE WHEN m.satisfaction_key = p.satisfaction_key THEN m.score END AS satisfaction_score,
+        toDateTime64(toString(p.started_at, k.time_zone), 6, 'UTC') AS started_local,
+        toDateTime64(toString(p.queued_at, k.time_zone), 6, 'UTC') AS queued_local,
+        CAST(FLOOR(toUnixTimestamp(p.started_at)) AS Nullable(Int64)) AS started_second,
+        CAST(FLOOR(toUnixTimestamp(p.queued_at)) AS Nullable(Int64)) AS queued_second,
+        CAST(FLOOR(toUnixTimestamp(p.first_rang_at)) AS Nullable(Int64)) AS rang_second,
+        CAST(FLOOR(toUnixTimestamp(p.first_answered_at)) AS Nullable(Int64)) AS answered_second,
+        CAST(FLOOR(toUnixTimestamp(p.ended_at)) AS Nullable(Int64)) AS ended_second,
+        CAST(FLOOR(toUnixTimestamp(now64(6, 'UTC'))) AS Nullable(Int64)) AS now_second,
+        p.is_inbound AND p.queued_at IS NOT NULL AS is_queued,
+        p.is_inbound AND p.first_answered_at IS NOT NULL AS is_handled
+    FROM placed AS p
+    INNER JOIN {{ ref('kpi_settings') }} AS k ON k.sdk_app_id = p.settings_app_id
+    LEFT JOIN {{ ref('kpi_satisfaction_keys') }} AS m
+        ON m.sdk_app_id = p.settings_app_id AND m.satisfaction_key = p.satisfaction_key
+),
+
+measured AS (
+    SELECT
+        t.*,
+        CASE
+            WHEN t.is_queued AND COALESCE(t.answered_second, t.ended_second) >= t.queued_second
+                THEN COALESCE(t.answered_second, t.ended_second) - t.queued_second
+        END AS queue_wait_seconds,
+        -- The caller's next inbound call; an account's unknown callers are nobody.
+        CASE
+            WHEN t.is_inbound AND t.customer_number IS NOT NULL
+                THEN LEAD(CAST(t.started_second AS Nullable(Int64))) OVER (
+                    PARTITION BY t.sdk_app_id, t.is_inbound, t.customer_number
+                    ORDER BY t.started_second, t.session_id
+                )
+        END - COALESCE(t.ended_second, t.started_second) AS next_contact_seconds,
+        CAST(FLOOR(toUnixTimestamp(t.started_local)) AS Nullable(Int64)) AS started_local_second,
+        CAST(FLOOR(toUnixTimestamp(t.queued_local)) AS Nullable(Int64)) AS queued_local_second,
+        t.is_queued AND t.first_answered_at IS NOT NULL AS is_answered,
+        t.is_queued AND t.first_answered_at IS NULL AND (
+            COALESCE(t.end_status, '') = 'waitingGiveUp'
+            OR (COALESCE(t.end_status, '') = 'ringingGiveUp' AND t.ringing_is_abandoned)
+        ) AS is_abandoned,
+        t.is_inbound AND t.first_answered_at IS NULL AND (
+            COALESCE(t.end_status, '') = 'ivrEnd'
+            OR (t.queued_at IS NULL AND COALESCE(t.end_status, '') = 'ok')
+        ) AS is_ivr_contained
+    FROM timed AS t
+),
+
+judged AS (
+    SELECT
+        m.*,
+        m.is_abandoned AND COALESCE(m.queue_wait_seconds < m.short_abandon_seconds, FALSE) AS is_short_abandoned,
+        m.is_queued AND NOT m.is_answered AND NOT m.is_abandoned AS is_flow_out
+    FROM measured AS m
+)
+
+SELECT
+    j.sdk_app_id AS sdk_app_id,
+    j.session_id AS session_id,
+    j.time_zone AS time_zone,
+    j.direction AS direction,
+    j.call_type AS call_type,
+    j.skill_group_id AS skill_group_id,
+    j.skill_group_name AS skill_group_name,
+    j.line_number AS line_number,
+    j.end_status AS end_status,
+    j.hung_up_by AS hung_up_by,
+    CAST(j.started_local AS Nullable(Date32)) AS day,
+    CAST(toHour(j.started_local) AS Nullable(Int64)) AS local_hour,
+    toDateTime64(j.started_second - j.started_local_second % 3600, 6, 'UTC') AS hour,
+    CAST(j.queued_local AS Nullable(Date32)) AS queued_day,
+    CAST(toHour(j.queued_local) AS Nullable(Int64)) AS queued_local_hour,
+    toDateTime64(j.queued_second - j.queued_local_second % 3600, 6, 'UTC') AS queued_hour,
+    j.started_at AS started_at,
+    j.queued_at AS queued_at,
+    j.first_answered_at AS first_answered_at,
+    j.ended_at AS ended_at,
+    CAST(j.is_inbound AS Nullable(Bool)) AS is_inbound,
+    CAST(j.is_outbound AS Nullable(Bool)) AS is_outbound,
+    CAST(j.is_predictive AS Nullable(Bool)) AS is_predictive,
+    CAST(j.is_queued AS Nullable(Bool)) AS is_queued,
+    CAST(j.is_handled AS Nullable(Bool)) AS is_handled,
+    CAST(j.is_answered AS Nullable(Bool)) AS is_answered,
+    CAST(j.is_abandoned AS Nullable(Bool)) AS is_abandoned,
+    CAST(j.is_short_abandoned AS Nullable(Bool)) AS is_short_abandoned,
+    CAST(j.is_flow_out AS Nullable(Bool)) AS is_flow_out,
+    CAST(COALESCE(j.queue_wait_seconds <= j.target_seconds, FALSE) AS Nullable(Bool)) AS left_queue_in_target,
+    CAST(j.is_answered AND COALESCE(j.queue_wait_seconds <= j.target_seconds, FALSE) AS Nullable(Bool)) AS is_answered_in_target,
+    CAST(j.is_answered OR (j.genesys_adds_flow_outs AND j.is_flow_out) OR (j.is_abandoned AND NOT j.genesys_drops_abandons AND NOT (j.genesys_drops_short_abandons AND j.is_short_abandoned)) AS Nullable(Bool)) AS counts_for_genesys,
+    CAST(j.first_answered_at IS NOT NULL AS Nullable(Bool)) AS is_connected,
+    CAST(j.has_leg_answer AS Nullable(Bool)) AS has_leg_answer,
+    CAST(j.is_handled AND j.transferred = 1 AS Nullable(Bool)) AS is_transferred,
+    CAST(j.is_ivr_contained AS Nullable(Bool)) AS is_ivr_contained,
+    CAST(COALESCE(j.next_contact_seconds <= j.containment_seconds, FALSE) AS Nullable(Bool)) AS is_back_soon,
+    CAST(CASE WHEN j.is_handled AND j.customer_number IS NOT NULL THEN COALESCE(j.next_contact_seconds > j.fcr_seconds, TRUE) END AS Nullable(Bool)) AS is_helped_once,
+    CAST(COALESCE(j.now_second - COALESCE(j.ended_second, j.started_second) <= j.fcr_seconds, TRUE) AS Nullable(Bool)) AS fcr_is_provisional,
+    CAST(COALESCE(j.ended_second - j.answered_second < j.very_short_seconds, FALSE) AS Nullable(Bool)) AS is_very_short,
+    CAST(COALESCE(SUBSTRING(j.open_quarters, CAST(1 + (toDayOfWeek(j.started_local) - 1) * 96 + FLOOR(j.started_local_second % 86400 / 900) AS Nullable(Int32)), 1) = '1', FALSE) AS Nullable(Bool)) AS in_business_hours,
+    CAST(j.is_inbound AND COALESCE(FLOOR(toUnixTimestamp(j.answered_at)) <> FLOOR(toUnixTimestamp(j.leg_answered_at)), FALSE) AS Nullable(Bool)) AS answer_mismatch,
+    CAST(COALESCE(j.tccc_duration <> CAST(CAST(FLOOR(toUnixTimestamp(j.ended_at)) - FLOOR(toUnixTimestamp(j.answered_at)) AS Nullable(Int64)) AS Nullable(String)), FALSE) AS Nullable(Bool)) AS duration_mismatch,
+    CAST(COALESCE(j.now_second - j.ended_second <= j.provisional_seconds, TRUE) AS Nullable(Bool)) AS is_provisional,
+    CAST(COALESCE(FLOOR(toUnixTimestamp(j.first_received_at)) - j.ended_second > j.late_seconds, FALSE) AS Nullable(Bool)) AS came_late,
+    CAST(j.version % 1048576 > 1 + j.recordings_received + j.voicemail_count AS Nullable(Bool)) AS was_heard_again,
+    j.queue_wait_seconds AS queue_wait_seconds,
+    CASE WHEN j.is_answered THEN j.queue_wait_seconds END AS answer_wait_seconds,
+    CASE WHEN j.is_abandoned THEN j.queue_wait_seconds END AS abandon_wait_seconds,
+    CASE WHEN j.is_answered AND j.rang_second >= j.queued_second THEN j.rang_second - j.queued_second END AS answer_queue_seconds,
+    CASE WHEN j.is_answered AND j.answered_second >= j.rang_second THEN j.answered_second - j.rang_second END AS answer_ring_seconds,
+    CASE WHEN j.is_queued AND j.queued_second >= j.started_second THEN j.queued_second - j.started_second END AS ivr_before_queue_seconds,
+    CASE WHEN j.is_inbound AND NOT j.is_queued AND NOT j.is_handled AND j.ended_second >= j.started_second THEN j.ended_second - j.started_second END AS ivr_only_seconds,
+    j.talk_seconds AS talk_seconds,
+    j.leg_sequence_max AS leg_sequence_max,
+    j.satisfaction_key AS satisfaction_key,
+    j.satisfaction_score AS satisfaction_score,
+    j.ivr_path AS ivr_path,
+    j.source AS source,
+    j.recordings_received AS recordings_received,
+    j.voicemail_count AS voicemail_count,
+    CAST(FLOOR(toUnixTimestamp(j.first_received_at)) AS Nullable(Int64)) - j.ended_second AS received_after_seconds,
+    CAST(FLOOR(toUnixTimestamp(j.loaded_at)) - FLOOR(toUnixTimestamp(j.last_received_at)) AS Nullable(Int64)) AS committed_after_seconds,
+    j.first_received_at AS first_received_at,
+    j.loaded_at AS loaded_at,
+    CAST(1 AS Nullable(Int64)) AS definitions_version
+FROM judged AS j
+{%- else %}
+-- What each call counts for: the flags and seconds that the other numbers add up, one row a session with a CDR.
+-- What each call counts for: every flag and duration that the other numbers add up, one row a session with a CDR.
+-- Times have whole seconds, so comparisons with a target are <=. 0 and empty are NULL already (contract of the tables).
+-- The first answer is the earliest of the legs', else the session's own; for outbound calls it is the customer's.
+WITH leg_facts AS (
+    SELECT
+        l.sdk_app_id AS sdk_app_id,
+        l.session_id AS session_id,
+        MIN(l.rang_at) AS first_rang_at,
+        MIN(l.answered_at) AS first_answered_at,
+        SUM(
+            CASE
+                WHEN l.ended_at >= l.answered_at
+                    THEN FLOOR(EXTRACT(EPOCH FROM l.ended_at)) - FLOOR(EXTRACT(EPOCH FROM l.answered_at))
+            END
+        ) AS talk_seconds,
+        CAST(MAX(l.leg_sequence) AS BIGINT) AS leg_sequence_max,
+        MAX(
+            CASE WHEN COALESCE(l.transfer_to, '') <> '' OR COALESCE(l.end_status, '') = 'seatForward' THEN 1 ELSE 0 END
+        ) AS transferred
+    FROM {{ source('callweave', 'legs') }} AS l
+    GROUP BY l.sdk_app_id, l.session_id
+),
+
+placed AS (
+    SELECT
+        s.sdk_app_id AS sdk_app_id,
+        s.session_id AS session_id,
+        CASE WHEN s.sdk_app_id IN (SELECT ks.sdk_app_id FROM {{ ref('kpi_settings') }} AS ks) THEN s.sdk_app_id ELSE 0 END
+            AS settings_app_id,
+        s.version AS version,
+        s.direction AS direction,
+        s.call_type AS call_type,
+        s.customer_number AS customer_number,
+        s.line_number AS line_number,
+        s.skill_group_id AS skill_group_id,
+        s.skill_group_name AS skill_group_name,
+        s.agent_mail AS agent_mail,
+        s.end_status AS end_status,
+        s.hung_up_by AS hung_up_by,
+        s.started_at AS started_at,
+        s.queued_at AS queued_at,
+        s.answered_at AS answered_at,
+        s.ended_at AS ended_at,
+        s.recordings_received AS recordings_received,
+        s.voicemail_count AS voicemail_count,
+        s.source AS source,
+        s.first_received_at AS first_received_at,
+        s.last_received_at AS last_received_at,
+        s.loaded_at AS loaded_at,
+        l.first_rang_at AS first_rang_at,
+        l.first_answered_at AS leg_answered_at,
+        CASE
+            WHEN s.direction = 'outbound' THEN s.answered_at
+            ELSE COALESCE(l.first_answered_at, s.answered_at)
+        END AS first_answered_at,
+        l.first_answered_at IS NOT NULL AS has_leg_answer,
+        CAST(l.talk_seconds AS BIGINT) AS talk_seconds,
+        l.leg_sequence_max AS leg_sequence_max,
+        COALESCE(l.transferred, 0) AS transferred,
+        COALESCE(s.direction, '') = 'inbound' AND COALESCE(s.call_type, '') <> 'internal' AS is_inbound,
+        COALESCE(s.direction, '') = 'outbound'
+        AND COALESCE(s.call_type, '') NOT IN ('internal', 'predictive_outbound') AS is_outbound,
+        COALESCE(s.direction, '') = 'outbound' AND COALESCE(s.call_type, '') = 'predictive_outbound' AS is_predictive,
+        {{ callweave.tccc_duration() }} AS tccc_duration,
+        {{ callweave.satisfaction_key() }} AS satisfaction_key,
+        {{ callweave.ivr_path() }} AS ivr_path
+    FROM {{ source('callweave', 'sessions') }} AS s
+    LEFT JOIN leg_facts AS l ON l.sdk_app_id = s.sdk_app_id AND l.session_id = s.session_id
+    WHERE s.has_cdr
+),
+
+timed AS (
+    SELECT
+        p.sdk_app_id AS sdk_app_id,
+        p.session_id AS session_id,
+        p.version AS version,
+        p.direction AS direction,
+        p.call_type AS call_type,
+        p.customer_number AS customer_number,
+        p.line_number AS line_number,
+        p.skill_group_id AS skill_group_id,
+        p.skill_group_name AS skill_group_name,
+        p.agent_mail AS agent_mail,
+        p.end_status AS end_status,
+        p.hung_up_by AS hung_up_by,
+        p.started_at AS started_at,
+        p.queued_at AS queued_at,
+        p.answered_at AS answered_at,
+        p.ended_at AS ended_at,
+        p.recordings_received AS recordings_received,
+        p.voicemail_count AS voicemail_count,
+        p.source AS source,
+        p.first_received_at AS first_received_at,
+        p.last_received_at AS last_received_at,
+        p.loaded_at AS loaded_at,
+        p.first_rang_at AS first_rang_at,
+        p.leg_answered_at AS leg_answered_at,
+        p.first_answered_at AS first_answered_at,
+        p.has_leg_answer AS has_leg_answer,
+        p.talk_seconds AS talk_seconds,
+        p.leg_sequence_max AS leg_sequence_max,
+        p.transferred AS transferred,
+        p.is_inbound AS is_inbound,
+        p.is_outbound AS is_outbound,
+        p.is_predictive AS is_predictive,
+        p.tccc_duration AS tccc_duration,
+        p.satisfaction_key AS satisfaction_key,
+        p.ivr_path AS ivr_path,
+        k.time_zone AS time_zone,
+        k.target_seconds AS target_seconds,
+        k.short_abandon_seconds AS short_abandon_seconds,
+        k.ringing_is_abandoned AS ringing_is_abandoned,
+        k.genesys_adds_flow_outs AS genesys_adds_flow_outs,
+        k.genesys_drops_short_abandons AS genesys_drops_short_abandons,
+        k.genesys_drops_abandons AS genesys_drops_abandons,
+        k.very_short_seconds AS very_short_seconds,
+        k.late_seconds AS late_seconds,
+        k.provisional_seconds AS provisional_seconds,
+        k.fcr_days * 86400 AS fcr_seconds,
+        k.containment_hours * 3600 AS containment_seconds,
+        k.open_quarters AS open_quarters,
+        -- Not m.score alone: where there is none, ClickHouse may say 0.
+        CASE WHEN m.satisfaction_key = p.satisfaction_key THEN m.score END AS satisfaction_score,
+        (p.started_at AT TIME ZONE k.time_zone) AS started_local,
+        (p.queued_at AT TIME ZONE k.time_zone) AS queued_local,
+        CAST(FLOOR(EXTRACT(EPOCH FROM p.started_at)) AS BIGINT) AS started_second,
+        CAST(FLOOR(EXTRACT(EPOCH FROM p.queued_at)) AS BIGINT) AS queued_second,
+        CAST(FLOOR(EXTRACT(EPOCH FROM p.first_rang_at)) AS BIGINT) AS rang_second,
+        CAST(FLOOR(EXTRACT(EPOCH FROM p.first_answered_at)) AS BIGINT) AS answered_second,
+        CAST(FLOOR(EXTRACT(EPOCH FROM p.ended_at)) AS BIGINT) AS ended_second,
+        CAST(FLOOR(EXTRACT(EPOCH FROM NOW())) AS BIGINT) AS now_second,
+        p.is_inbound AND p.queued_at IS NOT NULL AS is_queued,
+        p.is_inbound AND p.first_answered_at IS NOT NULL AS is_handled
+    FROM placed AS p
+    INNER JOIN {{ ref('kpi_settings') }} AS k ON k.sdk_app_id = p.settings_app_id
+    LEFT JOIN {{ ref('kpi_satisfaction_keys') }} AS m
+        ON m.sdk_app_id = p.settings_app_id AND m.satisfaction_key = p.satisfaction_key
+),
+
+measured AS (
+    SELECT
+        t.*,
+        CASE
+            WHEN t.is_queued AND COALESCE(t.answered_second, t.ended_second) >= t.queued_second
+                THEN COALESCE(t.answered_second, t.ended_second) - t.queued_second
+        END AS queue_wait_seconds,
+        -- The caller's next inbound call; an account's unknown callers are nobody.
+        CASE
+            WHEN t.is_inbound AND t.customer_number IS NOT NULL
+                THEN LEAD(CAST(t.started_second AS BIGINT)) OVER (
+                    PARTITION BY t.sdk_app_id, t.is_inbound, t.customer_number
+                    ORDER BY t.started_second, t.session_id
+                )
+        END - COALESCE(t.ended_second, t.started_second) AS next_contact_seconds,
+        CAST(FLOOR(EXTRACT(EPOCH FROM t.started_local)) AS BIGINT) AS started_local_second,
+        CAST(FLOOR(EXTRACT(EPOCH FROM t.queued_local)) AS BIGINT) AS queued_local_second,
+        t.is_queued AND t.first_answered_at IS NOT NULL AS is_answered,
+        t.is_queued AND t.first_answered_at IS NULL AND (
+            COALESCE(t.end_status, '') = 'waitingGiveUp'
+            OR (COALESCE(t.end_status, '') = 'ringingGiveUp' AND t.ringing_is_abandoned)
+        ) AS is_abandoned,
+        t.is_inbound AND t.first_answered_at IS NULL AND (
+            COALESCE(t.end_status, '') = 'ivrEnd'
+            OR (t.queued_at IS NULL AND COALESCE(t.end_status, '') = 'ok')
+        ) AS is_ivr_contained
+    FROM timed AS t
+),
+
+judged AS (
+    SELECT
+        m.*,
+        m.is_abandoned AND COALESCE(m.queue_wait_seconds < m.short_abandon_seconds, FALSE) AS is_short_abandoned,
+        m.is_queued AND NOT m.is_answered AND NOT m.is_abandoned AS is_flow_out
+    FROM measured AS m
+)
+
+SELECT
+    j.sdk_app_id AS sdk_app_id,
+    j.session_id AS session_id,
+    j.time_zone AS time_zone,
+    j.direction AS direction,
+    j.call_type AS call_type,
+    j.skill_group_id AS skill_group_id,
+    j.skill_group_name AS skill_group_name,
+    j.line_number AS line_number,
+    j.end_status AS end_status,
+    j.hung_up_by AS hung_up_by,
+    CAST(j.started_local AS DATE) AS day,
+    CAST(EXTRACT(HOUR FROM j.started_local) AS BIGINT) AS local_hour,
+    TO_TIMESTAMP(j.started_second - j.started_local_second % 3600) AS hour,
+    CAST(j.queued_local AS DATE) AS queued_day,
+    CAST(EXTRACT(HOUR FROM j.queued_local) AS BIGINT) AS queued_local_hour,
+    TO_TIMESTAMP(j.queued_second - j.queued_local_second % 3600) AS queued_hour,
+    j.started_at AS started_at,
+    j.queued_at AS queued_at,
+    j.first_answered_at AS first_answered_at,
+    j.ended_at AS ended_at,
+    CAST(j.is_inbound AS BOOLEAN) AS is_inbound,
+    CAST(j.is_outbound AS BOOLEAN) AS is_outbound,
+    CAST(j.is_predictive AS BOOLEAN) AS is_predictive,
+    CAST(j.is_queued AS BOOLEAN) AS is_queued,
+    CAST(j.is_handled AS BOOLEAN) AS is_handled,
+    CAST(j.is_answered AS BOOLEAN) AS is_answered,
+    CAST(j.is_abandoned AS BOOLEAN) AS is_abandoned,
+    CAST(j.is_short_abandoned AS BOOLEAN) AS is_short_abandoned,
+    CAST(j.is_flow_out AS BOOLEAN) AS is_flow_out,
+    CAST(COALESCE(j.queue_wait_seconds <= j.target_seconds, FALSE) AS BOOLEAN) AS left_queue_in_target,
+    CAST(j.is_answered AND COALESCE(j.queue_wait_seconds <= j.target_seconds, FALSE) AS BOOLEAN) AS is_answered_in_target,
+    CAST(j.is_answered OR (j.genesys_adds_flow_outs AND j.is_flow_out) OR (j.is_abandoned AND NOT j.genesys_drops_abandons AND NOT (j.genesys_drops_short_abandons AND j.is_short_abandoned)) AS BOOLEAN) AS counts_for_genesys,
+    CAST(j.first_answered_at IS NOT NULL AS BOOLEAN) AS is_connected,
+    CAST(j.has_leg_answer AS BOOLEAN) AS has_leg_answer,
+    CAST(j.is_handled AND j.transferred = 1 AS BOOLEAN) AS is_transferred,
+    CAST(j.is_ivr_contained AS BOOLEAN) AS is_ivr_contained,
+    CAST(COALESCE(j.next_contact_seconds <= j.containment_seconds, FALSE) AS BOOLEAN) AS is_back_soon,
+    CAST(CASE WHEN j.is_handled AND j.customer_number IS NOT NULL THEN COALESCE(j.next_contact_seconds > j.fcr_seconds, TRUE) END AS BOOLEAN) AS is_helped_once,
+    CAST(COALESCE(j.now_second - COALESCE(j.ended_second, j.started_second) <= j.fcr_seconds, TRUE) AS BOOLEAN) AS fcr_is_provisional,
+    CAST(COALESCE(j.ended_second - j.answered_second < j.very_short_seconds, FALSE) AS BOOLEAN) AS is_very_short,
+    CAST(COALESCE(SUBSTRING(j.open_quarters, CAST(1 + (EXTRACT(ISODOW FROM j.started_local) - 1) * 96 + FLOOR(j.started_local_second % 86400 / 900) AS INTEGER), 1) = '1', FALSE) AS BOOLEAN) AS in_business_hours,
+    CAST(j.is_inbound AND COALESCE(FLOOR(EXTRACT(EPOCH FROM j.answered_at)) <> FLOOR(EXTRACT(EPOCH FROM j.leg_answered_at)), FALSE) AS BOOLEAN) AS answer_mismatch,
+    CAST(COALESCE(j.tccc_duration <> CAST(CAST(FLOOR(EXTRACT(EPOCH FROM j.ended_at)) - FLOOR(EXTRACT(EPOCH FROM j.answered_at)) AS BIGINT) AS TEXT), FALSE) AS BOOLEAN) AS duration_mismatch,
+    CAST(COALESCE(j.now_second - j.ended_second <= j.provisional_seconds, TRUE) AS BOOLEAN) AS is_provisional,
+    CAST(COALESCE(FLOOR(EXTRACT(EPOCH FROM j.first_received_at)) - j.ended_second > j.late_seconds, FALSE) AS BOOLEAN) AS came_late,
+    CAST(j.version % 1048576 > 1 + j.recordings_received + j.voicemail_count AS BOOLEAN) AS was_heard_again,
+    j.queue_wait_seconds AS queue_wait_seconds,
+    CASE WHEN j.is_answered THEN j.queue_wait_seconds END AS answer_wait_seconds,
+    CASE WHEN j.is_abandoned THEN j.queue_wait_seconds END AS abandon_wait_seconds,
+    CASE WHEN j.is_answered AND j.rang_second >= j.queued_second THEN j.rang_second - j.queued_second END AS answer_queue_seconds,
+    CASE WHEN j.is_answered AND j.answered_second >= j.rang_second THEN j.answered_second - j.rang_second END AS answer_ring_seconds,
+    CASE WHEN j.is_queued AND j.queued_second >= j.started_second THEN j.queued_second - j.started_second END AS ivr_before_queue_seconds,
+    CASE WHEN j.is_inbound AND NOT j.is_queued AND NOT j.is_handled AND j.ended_second >= j.started_second THEN j.ended_second - j.started_second END AS ivr_only_seconds,
+    j.talk_seconds AS talk_seconds,
+    j.leg_sequence_max AS leg_sequence_max,
+    j.satisfaction_key AS satisfaction_key,
+    j.satisfaction_score AS satisfaction_score,
+    j.ivr_path AS ivr_path,
+    j.source AS source,
+    j.recordings_received AS recordings_received,
+    j.voicemail_count AS voicemail_count,
+    CAST(FLOOR(EXTRACT(EPOCH FROM j.first_received_at)) AS BIGINT) - j.ended_second AS received_after_seconds,
+    CAST(FLOOR(EXTRACT(EPOCH FROM j.loaded_at)) - FLOOR(EXTRACT(EPOCH FROM j.last_received_at)) AS BIGINT) AS committed_after_seconds,
+    j.first_received_at AS first_received_at,
+    j.loaded_at AS loaded_at,
+    CAST(1 AS BIGINT) AS definitions_version
+FROM judged AS j
+{%- endif %}
