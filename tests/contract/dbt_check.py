@@ -1,0 +1,178 @@
+"""The dbt package (deploy/dbt) by dbt itself, on three warehouses: every model against the loader's view of its name.
+
+`python -m tests.contract.dbt_check --sessions 1000` (`make dbt-check`). dbt pins older libraries than callweave has, so
+it runs in an environment of its own, which is made once, of deploy/dbt/requirements.txt, below the user's cache. Exit
+status 1 where dbt finds a fault or a row differs.
+"""
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import duckdb
+import platformdirs
+
+from callweave.kpi_settings import kpi_rules
+from callweave.settings import load_settings
+from sinks.kpi.rules import KpiRules
+from sinks.kpi.views import KPI_VIEWS
+from sinks.sink import Sink
+from sinks.snapshot import Snapshots
+from sinks.warehouse import open_sink
+from tests.contract.numbers_check import numbers_day
+from tests.contract.same_day import EVERYTHING, OF_THE_CLOCK, Day, all_five, comparable, load
+from tests.support.golden import deliveries, run
+
+PACKAGE = Path(__file__).parents[2] / "deploy/dbt"
+GOLDEN = Path(__file__).parents[1] / "golden/a-day-of-numbers"
+WAREHOUSES = ("duckdb", "postgres", "clickhouse")
+MODELS = "numbers"
+"""The schema, or database, of the models (deploy/dbt/profiles.yml)."""
+Rows = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Dbt:
+    """The programs dbt and mf, on one warehouse, writing into a folder."""
+
+    programs: Path
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, program: str, *words: str) -> None:
+        """Run one command; AssertionError with its words where it fails."""
+        done = subprocess.run(
+            [str(self.programs / program), *words],
+            cwd=PACKAGE,
+            env={**os.environ, **self.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{program} {' '.join(words)}:\n{done.stdout[-6_000:]}"
+        told = [line for line in done.stdout.splitlines() if "Done. PASS" in line or "Successfully" in line]
+        print(f"    {program} {words[0]}: {told[-1].strip() if told else 'done'}", flush=True)
+
+
+def dbt_programs() -> Path:
+    """Where dbt is; installed there where it is not yet."""
+    wanted = (PACKAGE / "requirements.txt").read_bytes()
+    name = f"dbt-{hashlib.blake2b(wanted + sys.version.encode(), digest_size=6).hexdigest()}"
+    home = Path(platformdirs.user_cache_dir("callweave")) / name
+    if not (home / "installed").exists():
+        print(f"installing dbt into {home} ...", flush=True)
+        venv.create(home, clear=True, with_pip=True)
+        requirements = str(PACKAGE / "requirements.txt")
+        subprocess.run(
+            [home / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements],
+            check=True,
+        )
+        (home / "installed").touch()
+    return home / "bin"
+
+
+def check(name: str, url: str, folder: Path, day: Day, rules: tuple[KpiRules, ...], programs: Path) -> list[str]:
+    """Load a day, build the package, and compare; one line for each model that differs."""
+    folder.mkdir()
+    sink = open_sink(url, data_dir=folder, recording_deadline_seconds=3600, kpi_rules=rules)
+    with closing(sink):
+        sink.open()
+        load(sink, day, 1)
+        if name == "duckdb":
+            Snapshots(sink, folder / "published/calls.duckdb", 0).publish()
+        dbt = Dbt(programs, folder, _environment(name, url, folder))
+        dbt.run("dbt", "deps")
+        dbt.run("dbt", "build")
+        dbt.run("dbt", "source", "freshness")
+        dbt.run("dbt", "docs", "generate")
+        if name != "clickhouse":  # MetricFlow writes no SQL for it
+            dbt.run("mf", "validate-configs")
+        return list(_differences(name, sink, folder))
+
+
+def _environment(name: str, url: str, folder: Path) -> dict[str, str]:
+    address = urlsplit(url)
+    database = address.path.removeprefix("/")
+    told = {
+        "CALLWEAVE_DBT_TARGET": name,
+        "CALLWEAVE_DBT_PATH": str(folder / "numbers.duckdb"),
+        "CALLWEAVE_DBT_COPY": str(folder / "published/calls.duckdb"),
+        "CALLWEAVE_DBT_HOST": address.hostname or "",
+        "CALLWEAVE_DBT_PORT": str(address.port or 0),
+        "CALLWEAVE_DBT_USER": address.username or "",
+        "CALLWEAVE_DBT_PASSWORD": address.password or "",
+        "CALLWEAVE_DBT_DATABASE": database,
+        "DBT_PROFILES_DIR": str(PACKAGE),
+        "DBT_TARGET_PATH": str(folder / "target"),
+        "DBT_LOG_PATH": str(folder / "logs"),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DBT_USE_COLORS": "false",
+        "DBT_WARN_ERROR_OPTIONS": "{}",
+    }
+    if name == "clickhouse":
+        told["CALLWEAVE_DBT_SCHEMA"] = database
+    return told
+
+
+def _differences(name: str, sink: Sink, folder: Path) -> Iterator[str]:
+    for view in KPI_VIEWS:
+        columns = [column for column in view.column_names if column not in OF_THE_CLOCK]
+        listed = ", ".join(columns)
+        due = sink.query(f"SELECT {listed} FROM {view.name}", EVERYTHING).rows
+        select = f"SELECT {listed} FROM {MODELS}.{view.name}"
+        found = _of_file(folder / "numbers.duckdb", view.name, listed) if name == "duckdb" else sink.query(select, EVERYTHING).rows
+        if (one := _sorted(due)) != (other := _sorted(found)):
+            lacking = next((row for row in one if row not in other), None)
+            yield f"{name} {view.name}: {len(one)} rows in the view, {len(other)} in the model; for one, {lacking}"
+        print(f"    {view.name}: {len(one)} rows, {len(columns)} columns", flush=True)
+
+
+def _of_file(file: Path, model: str, columns: str) -> Rows:
+    with duckdb.connect(file, read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        return connection.execute(f"SELECT {columns} FROM main.{model}").fetchall()
+
+
+def _sorted(rows: Sequence[Sequence[Any]]) -> Rows:
+    return sorted((tuple(comparable(cell) for cell in row) for row in rows), key=repr)
+
+
+def _days(sessions: int) -> Iterator[tuple[str, Day, tuple[KpiRules, ...]]]:
+    harness = run(deliveries(GOLDEN))
+    rules = kpi_rules(load_settings(GOLDEN / "callweave.toml").kpi)
+    yield "the day worked out by hand", Day(harness.sessions_topic, harness.letters, harness.tables()), rules
+    told = numbers_day(sessions, 1)
+    yield f"{sessions} simulated sessions", told.day, told.rules
+
+
+def main() -> int:
+    options = argparse.ArgumentParser()
+    options.add_argument("--sessions", type=int, default=1_000)
+    options.add_argument("--only", choices=WAREHOUSES)
+    asked = options.parse_args()
+    programs = dbt_programs()
+    wrong: list[str] = []
+    for what, day, rules in _days(asked.sessions):
+        with tempfile.TemporaryDirectory(prefix="callweave-dbt-") as folder, all_five() as urls:
+            for name in (asked.only,) if asked.only else WAREHOUSES:
+                print(f"{what}, {name}", flush=True)
+                wrong += check(name, urls[name], Path(folder) / name, day, rules, programs)
+    for line in wrong:
+        print(f"DIFFERENT {line}")
+    print("every model is its view" if not wrong else f"{len(wrong)} differences")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
