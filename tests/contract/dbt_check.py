@@ -7,7 +7,9 @@ status 1 where dbt finds a fault or a row differs.
 
 import argparse
 import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from urllib.parse import urlsplit
 
 import duckdb
 import platformdirs
+from psycopg.conninfo import conninfo_to_dict
 
 from callweave.kpi_settings import kpi_rules
 from callweave.settings import load_settings
@@ -31,6 +34,7 @@ from sinks.snapshot import Snapshots
 from sinks.warehouse import open_sink
 from tests.contract.numbers_check import numbers_day
 from tests.contract.same_day import EVERYTHING, OF_THE_CLOCK, Day, all_five, comparable, load
+from tests.support.clickhouse import database_of
 from tests.support.golden import deliveries, run
 
 PACKAGE = Path(__file__).parents[2] / "deploy/dbt"
@@ -43,17 +47,17 @@ Rows = list[tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Dbt:
-    """The programs dbt and mf, on one warehouse, writing into a folder."""
+    """The programs dbt and mf, on one warehouse, in a copy of the package."""
 
     programs: Path
-    folder: Path
+    package: Path
     environment: dict[str, str]
 
     def run(self, program: str, *words: str) -> None:
         """Run one command; AssertionError with its words where it fails."""
         done = subprocess.run(
             [str(self.programs / program), *words],
-            cwd=PACKAGE,
+            cwd=self.package,
             env={**os.environ, **self.environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -91,38 +95,52 @@ def check(name: str, url: str, folder: Path, day: Day, rules: tuple[KpiRules, ..
         load(sink, day, 1)
         if name == "duckdb":
             Snapshots(sink, folder / "published/calls.duckdb", 0).publish()
-        dbt = Dbt(programs, folder, _environment(name, url, folder))
+        # A copy, as a user may take one. mf finds the manifest in its target/ alone.
+        package = shutil.copytree(PACKAGE, folder / "package", ignore=shutil.ignore_patterns("target", "logs"))
+        dbt = Dbt(programs, package, _environment(name, url, folder))
+        where = ["--vars", json.dumps({"callweave_schema": database_of(url)})] if name == "clickhouse" else []
         dbt.run("dbt", "deps")
-        dbt.run("dbt", "build")
-        dbt.run("dbt", "source", "freshness")
-        dbt.run("dbt", "docs", "generate")
+        dbt.run("dbt", "build", *where)
+        dbt.run("dbt", "source", "freshness", *where)
+        dbt.run("dbt", "docs", "generate", *where)
         if name != "clickhouse":  # MetricFlow writes no SQL for it
             dbt.run("mf", "validate-configs")
         return list(_differences(name, sink, folder))
 
 
 def _environment(name: str, url: str, folder: Path) -> dict[str, str]:
-    address = urlsplit(url)
-    database = address.path.removeprefix("/")
-    told = {
+    return {
         "CALLWEAVE_DBT_TARGET": name,
+        **(_OF_SERVER[name](url) if name in _OF_SERVER else {}),
         "CALLWEAVE_DBT_PATH": str(folder / "numbers.duckdb"),
         "CALLWEAVE_DBT_COPY": str(folder / "published/calls.duckdb"),
-        "CALLWEAVE_DBT_HOST": address.hostname or "",
-        "CALLWEAVE_DBT_PORT": str(address.port or 0),
-        "CALLWEAVE_DBT_USER": address.username or "",
-        "CALLWEAVE_DBT_PASSWORD": address.password or "",
-        "CALLWEAVE_DBT_DATABASE": database,
-        "DBT_PROFILES_DIR": str(PACKAGE),
-        "DBT_TARGET_PATH": str(folder / "target"),
-        "DBT_LOG_PATH": str(folder / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DBT_USE_COLORS": "false",
-        "DBT_WARN_ERROR_OPTIONS": "{}",
     }
-    if name == "clickhouse":
-        told["CALLWEAVE_DBT_SCHEMA"] = database
-    return told
+
+
+def _of_postgres(url: str) -> dict[str, str]:
+    words = conninfo_to_dict(url)
+    return {
+        "CALLWEAVE_DBT_HOST": str(words["host"]),
+        "CALLWEAVE_DBT_PORT": str(words.get("port") or 5432),
+        "CALLWEAVE_DBT_USER": str(words.get("user", "")),
+        "CALLWEAVE_DBT_PASSWORD": str(words.get("password", "")),
+        "CALLWEAVE_DBT_DATABASE": str(words["dbname"]),
+    }
+
+
+def _of_clickhouse(url: str) -> dict[str, str]:
+    address = urlsplit(url)
+    return {
+        "CALLWEAVE_DBT_HOST": str(address.hostname),
+        "CALLWEAVE_DBT_PORT": str(address.port),
+        "CALLWEAVE_DBT_USER": str(address.username),
+        "CALLWEAVE_DBT_PASSWORD": str(address.password),
+    }
+
+
+_OF_SERVER = {"postgres": _of_postgres, "clickhouse": _of_clickhouse}
 
 
 def _differences(name: str, sink: Sink, folder: Path) -> Iterator[str]:

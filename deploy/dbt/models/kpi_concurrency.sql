@@ -39,8 +39,8 @@ stretches AS (
         s.time_zone AS time_zone,
         s.loaded_at AS loaded_at,
         'talking' AS kind,
-        CAST(FLOOR(toUnixTimestamp(s.first_answered_at)) AS Nullable(Int64)) AS began,
-        CAST(FLOOR(toUnixTimestamp(s.ended_at)) AS Nullable(Int64)) AS ended
+        CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), s.first_answered_at)) AS Nullable(Int64)) AS began,
+        CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), s.ended_at)) AS Nullable(Int64)) AS ended
     FROM {{ ref('kpi_sessions') }} AS s
     WHERE s.is_connected AND (s.is_inbound OR s.is_outbound OR s.is_predictive)
     UNION ALL
@@ -49,8 +49,8 @@ stretches AS (
         s.time_zone,
         s.loaded_at,
         'waiting',
-        CAST(FLOOR(toUnixTimestamp(s.queued_at)) AS Nullable(Int64)),
-        CAST(FLOOR(toUnixTimestamp(COALESCE(s.first_answered_at, s.ended_at))) AS Nullable(Int64))
+        CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), s.queued_at)) AS Nullable(Int64)),
+        CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), COALESCE(s.first_answered_at, s.ended_at))) AS Nullable(Int64))
     FROM {{ ref('kpi_sessions') }} AS s
     WHERE s.is_queued
 ),

@@ -29,16 +29,16 @@ WITH placed_legs AS (
         AND COALESCE(s.hung_up_by, '') = 'seat' AND l.leg_sequence = s.leg_sequence_max AS is_hung_up,
         CASE
             WHEN l.answered_at >= l.rang_at
-                THEN CAST(FLOOR(toUnixTimestamp(l.answered_at)) - FLOOR(toUnixTimestamp(l.rang_at)) AS Nullable(Int64))
+                THEN CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), l.answered_at)) - FLOOR(dateDiff('second', toDateTime(0, 'UTC'), l.rang_at)) AS Nullable(Int64))
         END AS leg_ring_seconds,
         CASE
             WHEN s.is_inbound AND l.ended_at >= l.answered_at
-                THEN CAST(FLOOR(toUnixTimestamp(l.ended_at)) - FLOOR(toUnixTimestamp(l.answered_at)) AS Nullable(Int64))
+                THEN CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), l.ended_at)) - FLOOR(dateDiff('second', toDateTime(0, 'UTC'), l.answered_at)) AS Nullable(Int64))
             WHEN NOT s.is_inbound AND l.ended_at >= GREATEST(l.answered_at, s.first_answered_at)
                 AND l.answered_at IS NOT NULL AND s.first_answered_at IS NOT NULL
                 THEN CAST(
-                    FLOOR(toUnixTimestamp(l.ended_at))
-                    - FLOOR(toUnixTimestamp(GREATEST(l.answered_at, s.first_answered_at)))
+                    FLOOR(dateDiff('second', toDateTime(0, 'UTC'), l.ended_at))
+                    - FLOOR(dateDiff('second', toDateTime(0, 'UTC'), GREATEST(l.answered_at, s.first_answered_at)))
                     AS Nullable(Int64)
                 )
         END AS leg_talk_seconds,
@@ -79,7 +79,7 @@ numbers AS (
         CAST(COUNT(*) FILTER (WHERE k.is_taken_over) AS Nullable(Int64)) AS transferred_in_count,
         CAST(COUNT(*) FILTER (WHERE k.is_hung_up) AS Nullable(Int64)) AS leg_hung_up_count,
         CAST(COALESCE(SUM(k.leg_talk_seconds) FILTER (WHERE k.is_leg), 0) AS Nullable(Int64)) AS all_talk_seconds_sum,
-        CAST(FLOOR(toUnixTimestamp(MAX(k.leg_ended_at))) - FLOOR(toUnixTimestamp(MIN(k.leg_began_at))) AS Nullable(Int64)) AS shift_seconds,
+        CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), MAX(k.leg_ended_at))) - FLOOR(dateDiff('second', toDateTime(0, 'UTC'), MIN(k.leg_began_at))) AS Nullable(Int64)) AS shift_seconds,
         CAST(COUNT(*) FILTER (WHERE k.is_provisional) AS Nullable(Int64)) AS leg_provisional_count,
         MAX(k.loaded_at) AS as_of
     FROM rows_counted AS k

@@ -15,12 +15,12 @@ WITH rows_counted AS (
         r.absent_at IS NOT NULL AS is_absent,
         CASE
             WHEN r.received_at IS NOT NULL AND COALESCE(r.source, '') <> 'api'
-                THEN CAST(FLOOR(toUnixTimestamp(r.received_at)) - FLOOR(toUnixTimestamp(s.ended_at)) AS Nullable(Int64))
+                THEN CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), r.received_at)) - FLOOR(dateDiff('second', toDateTime(0, 'UTC'), s.ended_at)) AS Nullable(Int64))
         END AS delay_seconds,
         CASE
             WHEN r.received_at IS NOT NULL AND r.custom_url IS NULL
                 THEN CAST(
-                    FLOOR(90 - (toUnixTimestamp(now64(6, 'UTC')) - toUnixTimestamp(COALESCE(r.generated_at, s.ended_at))) / 86400)
+                    FLOOR(90 - (dateDiff('second', toDateTime(0, 'UTC'), now64(6, 'UTC')) - dateDiff('second', toDateTime(0, 'UTC'), COALESCE(r.generated_at, s.ended_at))) / 86400)
                     AS Nullable(Int64)
                 )
         END AS kept_days_left,

@@ -29,16 +29,16 @@ WITH placed_legs AS (
         AND COALESCE(s.hung_up_by, '') = 'seat' AND l.leg_sequence = s.leg_sequence_max AS is_hung_up,
         CASE
             WHEN l.answered_at >= l.rang_at
-                THEN CAST(FLOOR(toUnixTimestamp(l.answered_at)) - FLOOR(toUnixTimestamp(l.rang_at)) AS Nullable(Int64))
+                THEN CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), l.answered_at)) - FLOOR(dateDiff('second', toDateTime(0, 'UTC'), l.rang_at)) AS Nullable(Int64))
         END AS leg_ring_seconds,
         CASE
             WHEN s.is_inbound AND l.ended_at >= l.answered_at
-                THEN CAST(FLOOR(toUnixTimestamp(l.ended_at)) - FLOOR(toUnixTimestamp(l.answered_at)) AS Nullable(Int64))
+                THEN CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), l.ended_at)) - FLOOR(dateDiff('second', toDateTime(0, 'UTC'), l.answered_at)) AS Nullable(Int64))
             WHEN NOT s.is_inbound AND l.ended_at >= GREATEST(l.answered_at, s.first_answered_at)
                 AND l.answered_at IS NOT NULL AND s.first_answered_at IS NOT NULL
                 THEN CAST(
-                    FLOOR(toUnixTimestamp(l.ended_at))
-                    - FLOOR(toUnixTimestamp(GREATEST(l.answered_at, s.first_answered_at)))
+                    FLOOR(dateDiff('second', toDateTime(0, 'UTC'), l.ended_at))
+                    - FLOOR(dateDiff('second', toDateTime(0, 'UTC'), GREATEST(l.answered_at, s.first_answered_at)))
                     AS Nullable(Int64)
                 )
         END AS leg_talk_seconds,

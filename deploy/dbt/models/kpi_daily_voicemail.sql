@@ -11,7 +11,7 @@ WITH rows_counted AS (
         s.day IS NOT NULL AS is_voicemail,
         CASE
             WHEN v.received_at IS NOT NULL AND COALESCE(v.source, '') <> 'api'
-                THEN CAST(FLOOR(toUnixTimestamp(v.received_at)) - FLOOR(toUnixTimestamp(s.ended_at)) AS Nullable(Int64))
+                THEN CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), v.received_at)) - FLOOR(dateDiff('second', toDateTime(0, 'UTC'), s.ended_at)) AS Nullable(Int64))
         END AS delay_seconds,
         s.loaded_at AS loaded_at
     FROM {{ source('callweave', 'voicemails') }} AS v

@@ -130,7 +130,7 @@ beside AS (
         w.due AS due,
         w.settled AS settled
     FROM numbers AS n
-    LEFT JOIN known AS w ON w.sdk_app_id = n.sdk_app_id AND w.hour = toDateTime64(CAST(toUnixTimestamp(n.hour) AS Nullable(Int64)) - CAST(toUnixTimestamp(n.hour) AS Nullable(Int64)) % 3600, 6, 'UTC')
+    LEFT JOIN known AS w ON w.sdk_app_id = n.sdk_app_id AND w.hour = toDateTime64(CAST(dateDiff('second', toDateTime(0, 'UTC'), n.hour) AS Nullable(Int64)) - CAST(dateDiff('second', toDateTime(0, 'UTC'), n.hour) AS Nullable(Int64)) % 3600, 6, 'UTC')
 )
 
 -- From one table, because ClickHouse takes a view's columns for what a join makes of them.

@@ -13,7 +13,7 @@ WITH leg_facts AS (
         SUM(
             CASE
                 WHEN l.ended_at >= l.answered_at
-                    THEN FLOOR(toUnixTimestamp(l.ended_at)) - FLOOR(toUnixTimestamp(l.answered_at))
+                    THEN FLOOR(dateDiff('second', toDateTime(0, 'UTC'), l.ended_at)) - FLOOR(dateDiff('second', toDateTime(0, 'UTC'), l.answered_at))
             END
         ) AS talk_seconds,
         CAST(MAX(l.leg_sequence) AS Nullable(Int64)) AS leg_sequence_max,
@@ -64,9 +64,9 @@ placed AS (
         COALESCE(s.direction, '') = 'outbound'
         AND COALESCE(s.call_type, '') NOT IN ('internal', 'predictive_outbound') AS is_outbound,
         COALESCE(s.direction, '') = 'outbound' AND COALESCE(s.call_type, '') = 'predictive_outbound' AS is_predictive,
-        {{ callweave.tccc_duration() }} AS tccc_duration,
-        {{ callweave.satisfaction_key() }} AS satisfaction_key,
-        {{ callweave.ivr_path() }} AS ivr_path
+        NULLIF(if(JSONType(ifNull(s.extra, ''), 'Duration') = 'String', JSONExtractString(ifNull(s.extra, ''), 'Duration'), JSONExtractRaw(ifNull(s.extra, ''), 'Duration')), '') AS tccc_duration,
+        NULLIF(if(if(JSONType(ifNull(s.extra, ''), 'PostIVRKeyPressed', -1, 'Key') = 'String', JSONExtractString(ifNull(s.extra, ''), 'PostIVRKeyPressed', -1, 'Key'), JSONExtractRaw(ifNull(s.extra, ''), 'PostIVRKeyPressed', -1, 'Key')) = '', if(JSONType(ifNull(s.extra, ''), 'PostIVRKeyPressed', -1, 'key') = 'String', JSONExtractString(ifNull(s.extra, ''), 'PostIVRKeyPressed', -1, 'key'), JSONExtractRaw(ifNull(s.extra, ''), 'PostIVRKeyPressed', -1, 'key')), if(JSONType(ifNull(s.extra, ''), 'PostIVRKeyPressed', -1, 'Key') = 'String', JSONExtractString(ifNull(s.extra, ''), 'PostIVRKeyPressed', -1, 'Key'), JSONExtractRaw(ifNull(s.extra, ''), 'PostIVRKeyPressed', -1, 'Key'))), '') AS satisfaction_key,
+        NULLIF(arrayStringConcat(arrayMap(pressed -> concat(if(if(JSONType(pressed, 'Key') = 'String', JSONExtractString(pressed, 'Key'), JSONExtractRaw(pressed, 'Key')) = '', if(JSONType(pressed, 'key') = 'String', JSONExtractString(pressed, 'key'), JSONExtractRaw(pressed, 'key')), if(JSONType(pressed, 'Key') = 'String', JSONExtractString(pressed, 'Key'), JSONExtractRaw(pressed, 'Key'))), if(if(if(JSONType(pressed, 'Label') = 'String', JSONExtractString(pressed, 'Label'), JSONExtractRaw(pressed, 'Label')) = '', if(JSONType(pressed, 'label') = 'String', JSONExtractString(pressed, 'label'), JSONExtractRaw(pressed, 'label')), if(JSONType(pressed, 'Label') = 'String', JSONExtractString(pressed, 'Label'), JSONExtractRaw(pressed, 'Label'))) = '', '', concat(':', if(if(JSONType(pressed, 'Label') = 'String', JSONExtractString(pressed, 'Label'), JSONExtractRaw(pressed, 'Label')) = '', if(JSONType(pressed, 'label') = 'String', JSONExtractString(pressed, 'label'), JSONExtractRaw(pressed, 'label')), if(JSONType(pressed, 'Label') = 'String', JSONExtractString(pressed, 'Label'), JSONExtractRaw(pressed, 'Label')))))), JSONExtractArrayRaw(ifNull(s.extra, ''), 'IVRKeyPressedEx')), '>'), '') AS ivr_path
     FROM {{ source('callweave', 'sessions') }} AS s
     LEFT JOIN leg_facts AS l ON l.sdk_app_id = s.sdk_app_id AND l.session_id = s.session_id
     WHERE s.has_cdr
@@ -126,12 +126,12 @@ timed AS (
         CASE WHEN m.satisfaction_key = p.satisfaction_key THEN m.score END AS satisfaction_score,
         toDateTime64(toString(p.started_at, k.time_zone), 6, 'UTC') AS started_local,
         toDateTime64(toString(p.queued_at, k.time_zone), 6, 'UTC') AS queued_local,
-        CAST(FLOOR(toUnixTimestamp(p.started_at)) AS Nullable(Int64)) AS started_second,
-        CAST(FLOOR(toUnixTimestamp(p.queued_at)) AS Nullable(Int64)) AS queued_second,
-        CAST(FLOOR(toUnixTimestamp(p.first_rang_at)) AS Nullable(Int64)) AS rang_second,
-        CAST(FLOOR(toUnixTimestamp(p.first_answered_at)) AS Nullable(Int64)) AS answered_second,
-        CAST(FLOOR(toUnixTimestamp(p.ended_at)) AS Nullable(Int64)) AS ended_second,
-        CAST(FLOOR(toUnixTimestamp(now64(6, 'UTC'))) AS Nullable(Int64)) AS now_second,
+        CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), p.started_at)) AS Nullable(Int64)) AS started_second,
+        CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), p.queued_at)) AS Nullable(Int64)) AS queued_second,
+        CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), p.first_rang_at)) AS Nullable(Int64)) AS rang_second,
+        CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), p.first_answered_at)) AS Nullable(Int64)) AS answered_second,
+        CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), p.ended_at)) AS Nullable(Int64)) AS ended_second,
+        CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), now64(6, 'UTC'))) AS Nullable(Int64)) AS now_second,
         p.is_inbound AND p.queued_at IS NOT NULL AS is_queued,
         p.is_inbound AND p.first_answered_at IS NOT NULL AS is_handled
     FROM placed AS p
@@ -155,8 +155,8 @@ measured AS (
                     ORDER BY t.started_second, t.session_id
                 )
         END - COALESCE(t.ended_second, t.started_second) AS next_contact_seconds,
-        CAST(FLOOR(toUnixTimestamp(t.started_local)) AS Nullable(Int64)) AS started_local_second,
-        CAST(FLOOR(toUnixTimestamp(t.queued_local)) AS Nullable(Int64)) AS queued_local_second,
+        CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), t.started_local)) AS Nullable(Int64)) AS started_local_second,
+        CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), t.queued_local)) AS Nullable(Int64)) AS queued_local_second,
         t.is_queued AND t.first_answered_at IS NOT NULL AS is_answered,
         t.is_queued AND t.first_answered_at IS NULL AND (
             COALESCE(t.end_status, '') = 'waitingGiveUp'
@@ -219,10 +219,10 @@ SELECT
     CAST(COALESCE(j.now_second - COALESCE(j.ended_second, j.started_second) <= j.fcr_seconds, TRUE) AS Nullable(Bool)) AS fcr_is_provisional,
     CAST(COALESCE(j.ended_second - j.answered_second < j.very_short_seconds, FALSE) AS Nullable(Bool)) AS is_very_short,
     CAST(COALESCE(SUBSTRING(j.open_quarters, CAST(1 + (toDayOfWeek(j.started_local) - 1) * 96 + FLOOR(j.started_local_second % 86400 / 900) AS Nullable(Int32)), 1) = '1', FALSE) AS Nullable(Bool)) AS in_business_hours,
-    CAST(j.is_inbound AND COALESCE(FLOOR(toUnixTimestamp(j.answered_at)) <> FLOOR(toUnixTimestamp(j.leg_answered_at)), FALSE) AS Nullable(Bool)) AS answer_mismatch,
-    CAST(COALESCE(j.tccc_duration <> CAST(CAST(FLOOR(toUnixTimestamp(j.ended_at)) - FLOOR(toUnixTimestamp(j.answered_at)) AS Nullable(Int64)) AS Nullable(String)), FALSE) AS Nullable(Bool)) AS duration_mismatch,
+    CAST(j.is_inbound AND COALESCE(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), j.answered_at)) <> FLOOR(dateDiff('second', toDateTime(0, 'UTC'), j.leg_answered_at)), FALSE) AS Nullable(Bool)) AS answer_mismatch,
+    CAST(COALESCE(j.tccc_duration <> CAST(CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), j.ended_at)) - FLOOR(dateDiff('second', toDateTime(0, 'UTC'), j.answered_at)) AS Nullable(Int64)) AS Nullable(String)), FALSE) AS Nullable(Bool)) AS duration_mismatch,
     CAST(COALESCE(j.now_second - j.ended_second <= j.provisional_seconds, TRUE) AS Nullable(Bool)) AS is_provisional,
-    CAST(COALESCE(FLOOR(toUnixTimestamp(j.first_received_at)) - j.ended_second > j.late_seconds, FALSE) AS Nullable(Bool)) AS came_late,
+    CAST(COALESCE(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), j.first_received_at)) - j.ended_second > j.late_seconds, FALSE) AS Nullable(Bool)) AS came_late,
     CAST(j.version % 1048576 > 1 + j.recordings_received + j.voicemail_count AS Nullable(Bool)) AS was_heard_again,
     j.queue_wait_seconds AS queue_wait_seconds,
     CASE WHEN j.is_answered THEN j.queue_wait_seconds END AS answer_wait_seconds,
@@ -239,8 +239,8 @@ SELECT
     j.source AS source,
     j.recordings_received AS recordings_received,
     j.voicemail_count AS voicemail_count,
-    CAST(FLOOR(toUnixTimestamp(j.first_received_at)) AS Nullable(Int64)) - j.ended_second AS received_after_seconds,
-    CAST(FLOOR(toUnixTimestamp(j.loaded_at)) - FLOOR(toUnixTimestamp(j.last_received_at)) AS Nullable(Int64)) AS committed_after_seconds,
+    CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), j.first_received_at)) AS Nullable(Int64)) - j.ended_second AS received_after_seconds,
+    CAST(FLOOR(dateDiff('second', toDateTime(0, 'UTC'), j.loaded_at)) - FLOOR(dateDiff('second', toDateTime(0, 'UTC'), j.last_received_at)) AS Nullable(Int64)) AS committed_after_seconds,
     j.first_received_at AS first_received_at,
     j.loaded_at AS loaded_at,
     CAST(1 AS Nullable(Int64)) AS definitions_version
@@ -310,9 +310,13 @@ placed AS (
         COALESCE(s.direction, '') = 'outbound'
         AND COALESCE(s.call_type, '') NOT IN ('internal', 'predictive_outbound') AS is_outbound,
         COALESCE(s.direction, '') = 'outbound' AND COALESCE(s.call_type, '') = 'predictive_outbound' AS is_predictive,
-        {{ callweave.tccc_duration() }} AS tccc_duration,
-        {{ callweave.satisfaction_key() }} AS satisfaction_key,
-        {{ callweave.ivr_path() }} AS ivr_path
+        s.extra ->> 'Duration' AS tccc_duration,
+        NULLIF(COALESCE((s.extra -> 'PostIVRKeyPressed' -> -1) ->> 'Key', (s.extra -> 'PostIVRKeyPressed' -> -1) ->> 'key', ''), '') AS satisfaction_key,
+{%- if target.type == 'postgres' %}
+        (SELECT NULLIF(STRING_AGG(COALESCE(pressed.value ->> 'Key', pressed.value ->> 'key', '') || CASE WHEN COALESCE(pressed.value ->> 'Label', pressed.value ->> 'label', '') = '' THEN '' ELSE ':' || COALESCE(pressed.value ->> 'Label', pressed.value ->> 'label', '') END, '>' ORDER BY pressed.place), '') FROM JSONB_ARRAY_ELEMENTS(CASE WHEN JSONB_TYPEOF(s.extra -> 'IVRKeyPressedEx') = 'array' THEN s.extra -> 'IVRKeyPressedEx' END) WITH ORDINALITY AS pressed (value, place)) AS ivr_path
+{%- else %}
+        NULLIF(ARRAY_TO_STRING([COALESCE(pressed ->> 'Key', pressed ->> 'key', '') || CASE WHEN COALESCE(pressed ->> 'Label', pressed ->> 'label', '') = '' THEN '' ELSE ':' || COALESCE(pressed ->> 'Label', pressed ->> 'label', '') END FOR pressed IN JSON_EXTRACT(s.extra, '$.IVRKeyPressedEx[*]')], '>'), '') AS ivr_path
+{%- endif %}
     FROM {{ source('callweave', 'sessions') }} AS s
     LEFT JOIN leg_facts AS l ON l.sdk_app_id = s.sdk_app_id AND l.session_id = s.session_id
     WHERE s.has_cdr

@@ -3,7 +3,7 @@
 The rule: a test states what a definition promises (a key, no NULL, a part within its whole), never a value.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import yaml
@@ -45,7 +45,7 @@ def _source() -> dict[str, Any]:
     return {
         "name": "callweave",
         "description": "What callweave's loader writes; times are UTC.",
-        "database": "{{ var('callweave_database', 'calls' if target.type == 'duckdb' else target.database) }}",
+        "database": "{{ var('callweave_database', 'calls' if target.type == 'duckdb' else target.database or '') }}",
         "schema": "{{ var('callweave_schema', {'duckdb': 'main', 'clickhouse': 'calls'}.get(target.type, 'public')) }}",
         "tables": [
             *(_source_table(table) for table in READ_FROM_THE_LOADER),
@@ -55,10 +55,11 @@ def _source() -> dict[str, Any]:
 
 
 def _source_table(table: Table) -> dict[str, Any]:
-    tests: list[Any] = [_one_row_for_each(table), _never_null(table.key)]
+    tests = _of_key(f"source_{table.name}", table, table.key)
     if table in CHILDREN:
         parent = f"source('callweave', '{SESSIONS.name}')"
-        tests.append(_test("found_in", parent=parent, columns=list(SESSIONS.key)))
+        name = f"source_{table.name}_found_in_sessions"
+        tests.append(_test("found_in", name, parent=parent, columns=list(SESSIONS.key)))
     told: dict[str, Any] = {"name": table.name, "description": f"{table.purpose}."}
     if table is SESSIONS:
         # How quiet a centre may be is its own to say: a project that installs the package sets freshness for it.
@@ -69,19 +70,19 @@ def _source_table(table: Table) -> dict[str, Any]:
 def _model(view: Table) -> dict[str, Any]:
     definitions = {one.id: one for one, views in places_of_definitions().items() if view.name in views}
     required = [column.name for column in view.columns if not column.nullable]
-    tests: list[Any] = [_one_row_for_each(view), _never_null(required)]
+    tests = _of_key(view.name, view, required)
     if pairs := _parts(definitions):
-        tests.append(_test("parts_within_wholes", pairs=pairs))
+        tests.append(_test("parts_within_wholes", f"{view.name}_parts_within_wholes", pairs=pairs))
     shares = [
         column.name for column in view.columns if column.unit == "0 to 1" and column.name not in _PROXIES_MAY_EXCEED
     ]
     if shares:
-        tests.append(_test("in_range", columns=shares, lowest=0, highest=1))
+        tests.append(_test("in_range", f"{view.name}_shares_from_0_to_1", columns=shares, lowest=0, highest=1))
     counts = [
         one.id for one in definitions.values() if one.is_number_of_calls and not _may_be_negative(one)
     ]
     if counts:
-        tests.append(_test("in_range", columns=counts, lowest=0))
+        tests.append(_test("in_range", f"{view.name}_never_negative", columns=counts, lowest=0))
     return {
         "name": view.name,
         "description": f"{view.purpose}.",
@@ -161,13 +162,13 @@ _SEED_TYPES: Final = {
 }
 
 
-def _one_row_for_each(table: Table) -> dict[str, Any]:
-    return _test("one_row_for_each", columns=list(table.key))
+def _of_key(name: str, table: Table, required: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        _test("one_row_for_each", f"{name}_one_row_for_each", columns=list(table.key)),
+        _test("never_null", f"{name}_never_null", columns=list(required)),
+    ]
 
 
-def _never_null(columns: Any) -> dict[str, Any]:
-    return _test("never_null", columns=list(columns))
-
-
-def _test(name: str, **arguments: Any) -> dict[str, Any]:
-    return {name: {"arguments": arguments}}
+def _test(kind: str, name: str | None = None, **arguments: Any) -> dict[str, Any]:
+    """One test; named where dbt would name it by all of its columns."""
+    return {kind: {**({"name": name} if name else {}), "arguments": arguments}}

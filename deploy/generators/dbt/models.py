@@ -1,19 +1,19 @@
 """The models: the very SELECTs of the loader's views, with dbt's names for what they read.
 
-The rule: what ClickHouse spells otherwise is its own branch of the same file, by the loader's own translation; values
-inside JSON are macros, dispatched by adapter.
+The rule: ClickHouse's spelling is a branch of the same file, by the loader's own translation; where DuckDB and Postgres
+differ, which is inside JSON, only those lines stand twice.
 """
 
 import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
 from typing import Final
 
 from schemas.columns import COMPLETENESS, TABLES, ColumnType, Table
 from sinks.clickhouse_sql import translated
 from sinks.kpi.rules import KPI_SATISFACTION_KEYS, KPI_SETTINGS, NOBODY_HAS_SAID, satisfaction_rows, settings_rows
-from sinks.kpi.spelling import JSON_VALUES
 from sinks.kpi.views import KPI_VIEWS, kpi_select
 
 RULES: Final = {KPI_SETTINGS.name: KPI_SETTINGS, KPI_SATISFACTION_KEYS.name: KPI_SATISFACTION_KEYS}
@@ -27,29 +27,32 @@ _CASTS: Final = {ColumnType.INTEGER: "BIGINT", ColumnType.TEXT: "TEXT", ColumnTy
 
 
 def models() -> Iterator[tuple[str, str]]:
-    """Each model, the macros that they use, and the seeds that some may use."""
+    """Each model, and the seeds that two may read."""
     for name in _MODELS:
         yield f"dbt/models/{name}.sql", _HEAD + (_of_rules(RULES[name]) if name in RULES else _of_view(name))
-    yield "dbt/macros/json_values.sql", _json_values()
     yield f"dbt/seeds/{KPI_SETTINGS.name}_seed.csv", _csv(KPI_SETTINGS, settings_rows(NOBODY_HAS_SAID))
     rows = satisfaction_rows(NOBODY_HAS_SAID)
     yield f"dbt/seeds/{KPI_SATISFACTION_KEYS.name}_seed.csv", _csv(KPI_SATISFACTION_KEYS, rows)
 
 
 def _of_view(name: str) -> str:
-    common, postgres, clickhouse = (
-        _as_model(_spelled(name, dialect), name) for dialect in ("duckdb", "postgres", "clickhouse")
+    duckdb, postgres, clickhouse = (
+        _as_model(kpi_select(name, NOBODY_HAS_SAID, dialect), name) for dialect in ("duckdb", "postgres", "clickhouse")
     )
-    assert common == postgres, f"{name}: DuckDB and Postgres differ in more than values inside JSON"
-    return _by_target(common, clickhouse)
+    return _by_target(_in_both(duckdb, postgres), translated(clickhouse))
 
 
-def _spelled(name: str, dialect: str) -> str:
-    """A view's SELECT, in which values inside JSON are calls of macros."""
-    text = kpi_select(name, NOBODY_HAS_SAID, dialect)
-    for macro, value in JSON_VALUES[dialect].items():
-        text = text.replace(value, f"{{{{ callweave.{macro}() }}}}")
-    return translated(text) if dialect == "clickhouse" else text
+def _in_both(duckdb: str, postgres: str) -> str:
+    """One text of two, with both spellings of the few lines in which they differ."""
+    ours, theirs = duckdb.splitlines(), postgres.splitlines()
+    lines: list[str] = []
+    for kind, first, last, other_first, other_last in SequenceMatcher(a=ours, b=theirs, autojunk=False).get_opcodes():
+        if kind == "equal":
+            lines += ours[first:last]
+        else:
+            lines += ["{%- if target.type == 'postgres' %}", *theirs[other_first:other_last]]
+            lines += ["{%- else %}", *ours[first:last], "{%- endif %}"]
+    return "\n".join(lines)
 
 
 def _by_target(common: str, clickhouse: str) -> str:
@@ -97,21 +100,6 @@ def _filled(name: str, kind: ColumnType) -> str:
 
 def _never_null(sql: str) -> str:
     return re.sub(r"AS Nullable\((\w+)\)", r"AS \1", sql)
-
-
-def _json_values() -> str:
-    parts = [
-        "{# Generated from sinks/kpi/spelling.py (`make deploy-files`): values inside JSON of a row `s` of sessions, "
-        "as each warehouse takes them out. #}"
-    ]
-    for name in JSON_VALUES["duckdb"]:
-        parts.append(
-            f"{{% macro {name}() -%}}\n    {{{{ return(adapter.dispatch('{name}', 'callweave')()) }}}}\n{{%- endmacro %}}"
-        )
-        for dialect, values in JSON_VALUES.items():
-            value = translated(values[name]) if dialect == "clickhouse" else values[name]
-            parts.append(f"{{% macro {dialect}__{name}() -%}}\n    {value}\n{{%- endmacro %}}")
-    return "\n\n".join(parts) + "\n"
 
 
 def _csv(table: Table, rows: Sequence[tuple[int | str | bool, ...]]) -> str:
