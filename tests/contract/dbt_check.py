@@ -149,7 +149,11 @@ def _differences(name: str, sink: Sink, folder: Path) -> Iterator[str]:
         listed = ", ".join(columns)
         due = sink.query(f"SELECT {listed} FROM {view.name}", EVERYTHING).rows
         select = f"SELECT {listed} FROM {MODELS}.{view.name}"
-        found = _of_file(folder / "numbers.duckdb", view.name, listed) if name == "duckdb" else sink.query(select, EVERYTHING).rows
+        found = (
+            _of_file(folder / "numbers.duckdb", view.name, listed)
+            if name == "duckdb"
+            else sink.query(select, EVERYTHING).rows
+        )
         if (one := _sorted(due)) != (other := _sorted(found)):
             lacking = next((row for row in one if row not in other), None)
             yield f"{name} {view.name}: {len(one)} rows in the view, {len(other)} in the model; for one, {lacking}"

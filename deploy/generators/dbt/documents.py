@@ -78,9 +78,7 @@ def _model(view: Table) -> dict[str, Any]:
     ]
     if shares:
         tests.append(_test("in_range", f"{view.name}_shares_from_0_to_1", columns=shares, lowest=0, highest=1))
-    counts = [
-        one.id for one in definitions.values() if one.is_number_of_calls and not _may_be_negative(one)
-    ]
+    counts = [one.id for one in definitions.values() if one.is_number_of_calls and not _may_be_negative(one)]
     if counts:
         tests.append(_test("in_range", f"{view.name}_never_negative", columns=counts, lowest=0))
     return {
@@ -148,7 +146,6 @@ def _seed(table: Table) -> dict[str, Any]:
             f'`callweave sql "select * from {table.name}" --csv` prints the loader\'s.'
         ),
         "config": {
-            "enabled": "{{ var('callweave_rules', 'loader') == 'seed' }}",
             "column_types": {column.name: _SEED_TYPES[column.type] for column in table.columns},
         },
         "columns": [_column(column) for column in table.columns],

@@ -14,7 +14,9 @@ from schemas.columns import ColumnType, Table
 from sinks.kpi.definitions import Definition
 from sinks.kpi.views import KPI_VIEWS, places_of_definitions
 
-_PERCENTILE: Final = re.compile(r"CAST\(PERCENTILE_CONT\(([\d.]+)\) WITHIN GROUP \(ORDER BY k\.(\w+)\) AS DOUBLE PRECISION\)")
+_PERCENTILE: Final = re.compile(
+    r"CAST\(PERCENTILE_CONT\(([\d.]+)\) WITHIN GROUP \(ORDER BY k\.(\w+)\) AS DOUBLE PRECISION\)"
+)
 _ROWS: Final = "kpi_sessions"
 _COUNTED: Final = (
     "kpi_hourly_line",
