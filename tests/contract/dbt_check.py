@@ -6,6 +6,7 @@ status 1 where dbt finds a fault or a row differs.
 """
 
 import argparse
+import csv
 import hashlib
 import json
 import os
@@ -23,11 +24,12 @@ from urllib.parse import urlsplit
 
 import duckdb
 import platformdirs
+import yaml
 from psycopg.conninfo import conninfo_to_dict
 
 from callweave.kpi_settings import kpi_rules
 from callweave.settings import load_settings
-from sinks.kpi.rules import KpiRules
+from sinks.kpi.rules import KPI_SATISFACTION_KEYS, KPI_SETTINGS, KpiRules, satisfaction_rows, settings_rows
 from sinks.kpi.views import KPI_VIEWS
 from sinks.sink import Sink
 from sinks.snapshot import Snapshots
@@ -42,22 +44,28 @@ GOLDEN = Path(__file__).parents[1] / "golden/a-day-of-numbers"
 WAREHOUSES = ("duckdb", "postgres", "clickhouse")
 MODELS = "numbers"
 """The schema, or database, of the models (deploy/dbt/profiles.yml)."""
+METRICS = (
+    *("session_count", "queued_count", "service_level_connect", "service_level_genesys", "abandonment_rate_google"),
+    *("asa_seconds", "queue_wait_p50_seconds", "queue_wait_p90_seconds", "queue_wait_max_seconds", "transfer_rate"),
+    *("aht_without_acw_seconds", "csat_score", "outbound_connect_rate"),
+)
+"""Of each kind one or two: counts, ratios, percentiles of the rows, the longest."""
 Rows = list[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Dbt:
-    """The programs dbt and mf, on one warehouse, in a copy of the package."""
+    """The programs dbt and mf, on one warehouse, in a project."""
 
     programs: Path
-    package: Path
+    project: Path
     environment: dict[str, str]
 
     def run(self, program: str, *words: str) -> None:
         """Run one command; AssertionError with its words where it fails."""
         done = subprocess.run(
             [str(self.programs / program), *words],
-            cwd=self.package,
+            cwd=self.project,
             env={**os.environ, **self.environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -95,17 +103,61 @@ def check(name: str, url: str, folder: Path, day: Day, rules: tuple[KpiRules, ..
         load(sink, day, 1)
         if name == "duckdb":
             Snapshots(sink, folder / "published/calls.duckdb", 0).publish()
-        # A copy, as a user may take one. mf finds the manifest in its target/ alone.
-        package = shutil.copytree(PACKAGE, folder / "package", ignore=shutil.ignore_patterns("target", "logs"))
-        dbt = Dbt(programs, package, _environment(name, url, folder))
-        where = ["--vars", json.dumps({"callweave_schema": database_of(url)})] if name == "clickhouse" else []
+        dbt = Dbt(programs, _project(folder, rules), _environment(name, url, folder))
+        where = {"callweave_schema": database_of(url)} if name == "clickhouse" else {}
         dbt.run("dbt", "deps")
-        dbt.run("dbt", "build", *where)
-        dbt.run("dbt", "source", "freshness", *where)
-        dbt.run("dbt", "docs", "generate", *where)
+        dbt.run("dbt", "build", "--vars", json.dumps({**where, "callweave_rules": "seed"}))
+        wrong = list(_differences(f"{name}, by seeds,", name, sink, folder))
+        dbt.run("dbt", "build", "--vars", json.dumps(where))
+        dbt.run("dbt", "source", "freshness", "--vars", json.dumps(where))
+        dbt.run("dbt", "docs", "generate", "--vars", json.dumps(where))
+        wrong += _differences(name, name, sink, folder)
         if name != "clickhouse":  # MetricFlow writes no SQL for it
             dbt.run("mf", "validate-configs")
-        return list(_differences(name, sink, folder))
+            wrong += _differences_of_metrics(name, dbt, sink)
+        return wrong
+
+
+def _project(folder: Path, rules: tuple[KpiRules, ...]) -> Path:
+    """A project that has the package installed, and the loader's rules as seeds of its own."""
+    shutil.copytree(PACKAGE, folder / "callweave", ignore=shutil.ignore_patterns("target", "logs", "dbt_packages"))
+    project = folder / "project"
+    (project / "seeds").mkdir(parents=True)
+    shutil.copy(PACKAGE / "profiles.yml", project)
+    (project / "packages.yml").write_text("packages: [{local: ../callweave}]\n")
+    types = {"open_quarters": "{{ 'String' if target.type == 'clickhouse' else 'text' }}"}
+    types["satisfaction_key"] = types["open_quarters"]
+    told = {
+        "name": "numbers_of_ours",
+        "version": "1.0.0",
+        "profile": "callweave",
+        "seeds": {"callweave": {"+enabled": False}, "numbers_of_ours": {"+column_types": types}},
+    }
+    (project / "dbt_project.yml").write_text(yaml.safe_dump(told))
+    for table, rows in ((KPI_SETTINGS, settings_rows(rules)), (KPI_SATISFACTION_KEYS, satisfaction_rows(rules))):
+        with (project / f"seeds/{table.name}_seed.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([table.column_names, *rows])
+    return project
+
+
+def _differences_of_metrics(name: str, dbt: Dbt, sink: Sink) -> Iterator[str]:
+    """MetricFlow's numbers of each account and day, put together from hours and lines, against kpi_daily."""
+    answer = dbt.project / "metrics.csv"
+    asked = ["mf", "query", "--metrics", ",".join(METRICS), "--group-by", "account,metric_time__day"]
+    dbt.run(*asked, "--csv", str(answer))
+    columns = ", ".join(METRICS)
+    rows = sink.query(f"SELECT sdk_app_id, day, {columns} FROM kpi_daily", EVERYTHING).rows
+    due = {(app, day.isoformat()): numbers for app, day, *numbers in rows}
+    found = {}
+    with answer.open(newline="") as file:
+        for row in csv.DictReader(file):
+            numbers = [float(row[metric]) if row[metric] else None for metric in METRICS]
+            found[int(row["account"]), row["metric_time__day"][:10]] = numbers
+    for place in due.keys() | found.keys():
+        one, other = due.get(place, []), found.get(place, [])
+        if [comparable(value and float(value)) for value in one] != [comparable(value) for value in other]:
+            yield f"{name}, metrics of {place}: {other}, not {one}"
+    print(f"    {len(METRICS)} metrics of {len(found)} accounts and days", flush=True)
 
 
 def _environment(name: str, url: str, folder: Path) -> dict[str, str]:
@@ -143,7 +195,8 @@ def _of_clickhouse(url: str) -> dict[str, str]:
 _OF_SERVER = {"postgres": _of_postgres, "clickhouse": _of_clickhouse}
 
 
-def _differences(name: str, sink: Sink, folder: Path) -> Iterator[str]:
+def _differences(what: str, name: str, sink: Sink, folder: Path) -> Iterator[str]:
+    cells = 0
     for view in KPI_VIEWS:
         columns = [column for column in view.column_names if column not in OF_THE_CLOCK]
         listed = ", ".join(columns)
@@ -156,8 +209,9 @@ def _differences(name: str, sink: Sink, folder: Path) -> Iterator[str]:
         )
         if (one := _sorted(due)) != (other := _sorted(found)):
             lacking = next((row for row in one if row not in other), None)
-            yield f"{name} {view.name}: {len(one)} rows in the view, {len(other)} in the model; for one, {lacking}"
-        print(f"    {view.name}: {len(one)} rows, {len(columns)} columns", flush=True)
+            yield f"{what} {view.name}: {len(one)} rows in the view, {len(other)} in the model; for one, {lacking}"
+        cells += len(one) * len(columns)
+    print(f"    {cells} cells of {len(KPI_VIEWS)} models compared with the views", flush=True)
 
 
 def _of_file(file: Path, model: str, columns: str) -> Rows:

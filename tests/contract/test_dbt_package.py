@@ -51,7 +51,8 @@ def test_there_is_a_model_for_every_view_and_no_other():
 
     assert models - {"callweave_time_spine"} == {view.name for view in KPI_VIEWS}
     made = {PACKAGE.parent / name for name, _ in dbt_files()}
-    generated = {file for file in PACKAGE.rglob("*.*") if "Generated from" in file.read_text(encoding="utf-8")[:80]}
+    files = [*(PACKAGE / "models").iterdir(), *(PACKAGE / "seeds").iterdir()]
+    generated = {file for file in files if "Generated from" in file.read_text(encoding="utf-8")[:80]}
     assert generated <= made, "a file that nothing makes any more"
 
 
@@ -91,7 +92,7 @@ def _sorted(rows: list[tuple[Any, ...]]) -> list[str]:
     ["models/sources.yml", "models/schema.yml", "models/exposures.yml", "models/time_spine.yml", "seeds/seeds.yml"],
 )
 def test_what_dbt_is_told_is_valid_under_its_own_schema(name):
-    """dbt-core 1.11 ships the schema, and validates with it itself; it knows only the semantic layer of dbt's future."""
+    """The schema is dbt-core 1.11's; it knows only the semantic layer of later versions, so that is left out."""
     validator = jsonschema.Draft7Validator(json.loads((VENDOR / "dbt-resources.schema.json").read_text()))
 
     assert [error.message for error in validator.iter_errors(yaml.safe_load((PACKAGE / name).read_text()))] == []
@@ -134,5 +135,7 @@ def test_a_ratio_divides_the_sums_that_its_definition_names():
             metric = metrics[one.id]
             parts = metric["type_params"]
             assert metric["type"] == "ratio"
-            assert (parts["numerator"], parts["denominator"]) == (one.numerator, one.denominator)
-            assert aggregates[one.numerator] == aggregates[one.denominator] == "sum"
+            for part, number in (("numerator", one.numerator), ("denominator", one.denominator)):
+                # Of the same model; which has a name of its own where another model has the plain one.
+                assert parts[part] == number or parts[part].endswith(f"_{number}")
+                assert aggregates[parts[part]] == "sum"

@@ -1,7 +1,7 @@
 {# Generated from sinks/kpi (`make deploy-files`); change it there. #}
 {%- if target.type == 'clickhouse' %}
 -- What an account decides about its numbers (KPI__… of the settings, written when the loader starts).
--- The loader's rows, so that the numbers here are those of its views; var callweave_rules: seed takes the seed's.
+-- The loader's rows, so that numbers are those of its views; var callweave_rules: seed takes the seed's.
 SELECT
     CAST(sdk_app_id AS Int64) AS sdk_app_id,
     CAST(COALESCE(time_zone, '') AS String) AS time_zone,
@@ -25,7 +25,7 @@ FROM {{ source('callweave', 'kpi_settings') }}
 {%- endif %}
 {%- else %}
 -- What an account decides about its numbers (KPI__… of the settings, written when the loader starts).
--- The loader's rows, so that the numbers here are those of its views; var callweave_rules: seed takes the seed's.
+-- The loader's rows, so that numbers are those of its views; var callweave_rules: seed takes the seed's.
 SELECT
     CAST(sdk_app_id AS BIGINT) AS sdk_app_id,
     CAST(COALESCE(time_zone, '') AS TEXT) AS time_zone,

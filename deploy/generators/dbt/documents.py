@@ -1,4 +1,4 @@
-"""What dbt knows of tables and columns: sources, models and seeds with meaning, unit, class of personal data, and tests.
+"""What dbt knows of tables and columns: sources, models and seeds, with meaning, unit, personal data, and tests.
 
 The rule: a test states what a definition promises (a key, no NULL, a part within its whole), never a value.
 """
@@ -141,10 +141,7 @@ _RESERVED: Final = frozenset({"offset", "partition"})
 def _seed(table: Table) -> dict[str, Any]:
     return {
         "name": f"{table.name}_seed",
-        "description": (
-            f"{table.purpose}: read instead of the loader's rows where var callweave_rules is seed. "
-            f'`callweave sql "select * from {table.name}" --csv` prints the loader\'s.'
-        ),
+        "description": f"{table.purpose}: read instead of the loader's rows where var callweave_rules is seed.",
         "config": {
             "column_types": {column.name: _SEED_TYPES[column.type] for column in table.columns},
         },

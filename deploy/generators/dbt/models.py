@@ -81,7 +81,7 @@ def _of_rules(table: Table) -> str:
     )
     lines = (
         f"-- {table.purpose}.",
-        "-- The loader's rows, so that the numbers here are those of its views; var callweave_rules: seed takes the seed's.",
+        "-- The loader's rows, so that numbers are those of its views; var callweave_rules: seed takes the seed's.",
         f"SELECT\n    {columns}",
         "{%- if var('callweave_rules', 'loader') == 'seed' %}",
         f"FROM {{{{ ref('{table.name}_seed') }}}}",
