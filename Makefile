@@ -26,7 +26,7 @@ JOBS ?= 4
 MINUTES ?= 3
 SEED ?=
 WAREHOUSE ?= both
-.PHONY: help demo test check same-day numbers-check bench bench-compare bench-loading bench-numbers bench-restore chaos chaos-proof chaos-engine screenshots lock golden-update contracts deploy-files clean
+.PHONY: help demo test check same-day numbers-check dbt-check bench bench-compare bench-loading bench-numbers bench-restore chaos chaos-proof chaos-engine screenshots lock golden-update contracts deploy-files clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ same-day: $(STAMP) ## a simulated day in all five warehouses, compared row by ro
 
 numbers-check: $(STAMP) ## the numbers of a simulated day against plain Python, on three warehouses, to the last call (SESSIONS=10000)
 	@$(BIN)/python -m tests.contract.numbers_check --sessions $(or $(SESSIONS),10000)
+
+dbt-check: $(STAMP) ## the dbt package by dbt itself, in an environment of its own: built on three warehouses, compared with the views (SESSIONS=1000)
+	@$(BIN)/python -m tests.contract.dbt_check --sessions $(or $(SESSIONS),1000)
 
 bench: $(STAMP) ## measure every work beside its peers on this machine, under 15 minutes (WORK=door,worker FULL=1)
 	@$(if $(WORK),WORK=$(WORK)) $(if $(FULL),FULL=1) $(BIN)/python -m bench
@@ -99,7 +102,7 @@ contracts: $(STAMP) ## write docs/contracts, docs/data-dictionary.md, docs/metri
 	@$(BIN)/callweave contracts export docs/contracts
 	@mv docs/contracts/data-dictionary.md docs/contracts/metrics.md docs/contracts/kpis.md docs
 
-deploy-files: $(STAMP) ## write the alert rules, dashboards, topics and permissions of deploy/ anew; the diff is the review
+deploy-files: $(STAMP) ## write the alert rules, dashboards, topics, permissions and dbt package of deploy/ anew; the diff is the review
 	@$(BIN)/python -m deploy.generators
 
 clean: ## remove .venv, caches and build leftovers; data and Kafka's jars stay

@@ -10,6 +10,8 @@ from typing import Final
 
 _EPOCH: Final = "EXTRACT(EPOCH FROM "
 _INSTANT: Final = "TO_TIMESTAMP("
+# Not toUnixTimestamp: it refuses moments before 1970, and what lies under a NULL is 1970 by the clock of some zone.
+_SINCE_1970: Final = "dateDiff('second', toDateTime(0, 'UTC'), "
 _SPELLINGS: Final = (
     (r" AT TIME ZONE 'UTC'", ""),
     # The zone is a column's, which only toString takes; the digits of the zone's clock become an instant's.
@@ -45,7 +47,7 @@ def translated(sql: str) -> str:
 def _seconds(of: str) -> str:
     """Of an instant: since 1970. Of a difference of two, in brackets: between them."""
     if not of.startswith("(") or _closing(of, 0) != len(of) - 1:
-        return f"toUnixTimestamp({of})"
+        return f"{_SINCE_1970}{of})"
     inner = of[1:-1]
     depth = 0
     for position, character in enumerate(inner):
@@ -53,7 +55,7 @@ def _seconds(of: str) -> str:
         if depth == 0 and inner.startswith(" - ", position):
             later, earlier = inner[:position], inner[position + 3 :]
             return f"dateDiff('second', {earlier}, {later})"
-    return f"toUnixTimestamp({of})"
+    return f"{_SINCE_1970}{of})"
 
 
 def _closing(sql: str, opening: int) -> int:

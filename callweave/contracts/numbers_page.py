@@ -13,7 +13,7 @@ _PREFACE = """\
 
 Generated from their definitions (`sinks/kpi`, `make contracts`); the warehouse has the same list as
 `kpi_definitions`. This is version {version}, which every row tells as `definitions_version`. The views are the same
-SQL in every warehouse.
+SQL in every warehouse, and the models of the [dbt package](dbt.md) are that SQL too.
 
 How to read them
 

@@ -8,6 +8,7 @@ import yaml
 
 from deploy.generators.alerts import rules_document
 from deploy.generators.dashboards import dashboard_files
+from deploy.generators.dbt import dbt_files
 from deploy.generators.kafka import acls_script, topics_script
 
 DEPLOY = Path(__file__).parents[1]
@@ -25,6 +26,7 @@ def generated() -> Iterator[tuple[str, str]]:
         yield f"{CHART}/files/{name}", text
     yield "kafka/topics.sh", topics_script()
     yield "kafka/acls.sh", acls_script()
+    yield from dbt_files()
 
 
 def main() -> int:

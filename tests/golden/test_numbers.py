@@ -23,6 +23,7 @@ from tests.support.lakes import DUCKLAKE, PARQUET, lay_out_ducklake
 from tests.support.loading import DUCKDB
 
 SCENARIO = Path(__file__).parent / "a-day-of-numbers"
+SESSION_COLUMN_NAMES = next(view.column_names for view in KPI_VIEWS if view.name == "kpi_sessions")
 NUMBERS = json.loads((SCENARIO / "numbers.json").read_text(encoding="utf-8"))
 
 
@@ -50,6 +51,8 @@ def sink(request: pytest.FixtureRequest, tmp_path: Path, day: Day) -> Iterator[S
 def test_every_warehouse_counts_what_was_worked_out_by_hand(sink: Sink) -> None:
     keys = {view.name: view.key for view in KPI_VIEWS}
     assert set(NUMBERS) == set(keys) - {"kpi_calls", "kpi_sessions", "kpi_definitions"}
+    calls = sink.query("SELECT * FROM kpi_sessions")
+    assert (len(calls.rows), set(calls.columns)) == (15, {*SESSION_COLUMN_NAMES})
     wrong = []
     for view, rows in NUMBERS.items():
         result = sink.query(f"SELECT * FROM {view}")

@@ -13,12 +13,15 @@ from sinks.clickhouse_sql import translated
     [
         ("EXTRACT(EPOCH FROM (b - a))", "dateDiff('second', a, b)"),
         ("EXTRACT(EPOCH FROM (NOW() - COALESCE(a, b)))", "dateDiff('second', COALESCE(a, b), now64(6, 'UTC'))"),
-        ("1 + EXTRACT(EPOCH FROM a.b) / EXTRACT(EPOCH FROM (c))", "1 + toUnixTimestamp(a.b) / toUnixTimestamp((c))"),
+        (
+            "1 + EXTRACT(EPOCH FROM a.b) / EXTRACT(EPOCH FROM (c))",
+            "1 + dateDiff('second', toDateTime(0, 'UTC'), a.b) / dateDiff('second', toDateTime(0, 'UTC'), (c))",
+        ),
         (
             "EXTRACT(EPOCH FROM (a.b AT TIME ZONE c.d))",
-            "toUnixTimestamp(toDateTime64(toString(a.b, c.d), 6, 'UTC'))",
+            "dateDiff('second', toDateTime(0, 'UTC'), toDateTime64(toString(a.b, c.d), 6, 'UTC'))",
         ),
-        ("EXTRACT(EPOCH FROM (a) - (b))", "toUnixTimestamp((a) - (b))"),
+        ("EXTRACT(EPOCH FROM (a) - (b))", "dateDiff('second', toDateTime(0, 'UTC'), (a) - (b))"),
         ("CAST(a AT TIME ZONE 'UTC' AS DATE)", "CAST(a AS Nullable(Date32))"),
         ("CAST(\n  AVG(a)\n  AS DOUBLE PRECISION\n)", "CAST(\n  AVG(a)\n  AS Nullable(Float64)\n)"),
         ("CAST(NULL AS TIMESTAMP WITH TIME ZONE)", "CAST(NULL AS Nullable(DateTime64(6, 'UTC')))"),
