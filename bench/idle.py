@@ -1,5 +1,6 @@
 """The work `idle`: what all roles of `up` cost while nothing comes, and how long a second start takes."""
 
+import os
 import time
 from pathlib import Path
 
@@ -14,11 +15,12 @@ SECONDS = 30.0 if FULL else 10.0
 
 def idle(folder: Path, _: Contestants, rounds: int) -> list[Result]:
     """The share of a core, and the memory, of everything besides the broker; the broker's are told beside it."""
-    guarantee = "every role running and ready, broker not counted"
+    guarantee = "every role running and ready, broker not counted, packages of deploy/requirements-runtime.lock"
+    deployed = as_deployed(folder / "deployed")
     result = Result("idle", "callweave", our_version("callweave"), "% of a core", guarantee)
-    with up(folder / "data") as first:
+    with up(folder / "data", deployed) as first:
         result.extra["seconds_to_ready_first_start"] = figure(first.seconds_to_ready)
-    with up(folder / "data") as running:
+    with up(folder / "data", deployed) as running:
         result.extra["seconds_to_ready_second_start"] = figure(running.seconds_to_ready)
         time.sleep(SETTLE_SECONDS)  # starting is not idling
         for _round in range(rounds):
@@ -34,3 +36,10 @@ def idle(folder: Path, _: Contestants, rounds: int) -> list[Result]:
         }
         result.extra["megabytes_by_role"] = {role: size // MB for role, size in sorted(memory.items())}
     return [result]
+
+
+def as_deployed(folder: Path) -> dict[str, str]:
+    """The environment without numpy, which only tests and plots need: where it is, pyarrow loads it (14 MB)."""
+    folder.mkdir()
+    (folder / "numpy.py").write_text('raise ImportError("not in deploy/requirements-runtime.lock")\n')
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))}

@@ -3,10 +3,11 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from bench.door import PASSWORD, USER
 from bench.machine import cpu_seconds, process, rss_bytes
@@ -52,8 +53,8 @@ class Running:
 
 
 @contextmanager
-def up(data: Path) -> Iterator[Running]:
-    """Start it, and wait until every role is ready."""
+def up(data: Path, more: Mapping[str, str] = MappingProxyType({})) -> Iterator[Running]:
+    """Start it, `more` in its environment, and wait until every role is ready."""
     for name in ("BOOTSTRAP_SERVERS", "TOPIC_PREFIX"):
         os.environ.pop(f"CALLWEAVE_KAFKA__{name}", None)  # another work's
     environment = {
@@ -62,6 +63,7 @@ def up(data: Path) -> Iterator[Running]:
         "CALLWEAVE_RECEIVER__AUTH": "basic",
         "CALLWEAVE_RECEIVER__USERNAME": USER,
         "CALLWEAVE_RECEIVER__PASSWORD": PASSWORD,
+        **more,
     }
     begun = time.perf_counter()
     with process([sys.executable, "-m", "callweave", "up"], environment, pinned=False) as child:
