@@ -1,21 +1,28 @@
 """Kafka's disk is lost, without replicas: what reconcile alone then does, and what a worker's disk brings back."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
 
+from callweave.broker.local import LocalBroker
 from callweave.kafka import admin_client
 from callweave.settings import KafkaSettings, Settings
+from callweave.topics import apply_topics
+from schemas.topics import TOPICS
+from tests.faults.test_engine_restarts import absorbed, publish, until_idle, worker
+from tests.faults.audit import read_sessions
+from tests.faults.trial import PARTITIONS
 from tests.integration.test_reconcile import api_of, reader
+from tests.support.broker import kafka_version
 from tests.support.program import Program
 
 SESSIONS = 25
 SPAN = "--from=50h"
 TOLD_BY_PUSHES = """
 select (select count(*) from sessions) as sessions,
-       (select count(*) from recordings where url is not null) as addresses,
-       (select count(*) from voicemails where url is not null) as voicemails
+       (select count(*) from recordings where url is not null) as addresses
 """
 
 
@@ -45,7 +52,7 @@ def test_a_workers_disk_brings_back_what_reconcile_into_an_empty_kafka_replaced(
             program.run("verify", f"--ledger={ledger}", "--reconciled", "--absent-after-hours=0")
 
     assert min(before[0].values()) > 0
-    assert replaced == [{"sessions": SESSIONS, "addresses": 0, "voicemails": 0}]
+    assert replaced == [{"sessions": SESSIONS, "addresses": 0}]
     assert revived == before
     assert said == [f"{SESSIONS} sessions revived; start the workers\n"] * 2, "and a second time changes nothing"
 
@@ -60,3 +67,24 @@ def lose_topics(kafka: str, prefix: str) -> None:
                 await asyncio.sleep(0.1)
 
     asyncio.run(asyncio.wait_for(delete(), 60))
+
+
+async def test_one_lost_partition_of_the_sessions_topic_is_filled_again_from_the_workers_disk(tmp_path: Path) -> None:
+    with LocalBroker(tmp_path / "kafka", heap_mb=256, version=kafka_version()) as broker:
+        kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, partitions=PARTITIONS)
+        settings = Settings.model_construct(kafka=kafka, data_dir=tmp_path / "data")
+        await apply_topics(settings)
+        await publish(settings, range(20))
+        with worker(settings):
+            await absorbed(settings, range(20))
+            await until_idle(settings)
+        broker.stop()
+        for topic in TOPICS:
+            shutil.rmtree(broker.data_dir / "topics" / f"{topic.name(kafka.topic_prefix)}-0")
+        broker.start()
+        left, _ = await read_sessions(settings)
+        await publish(settings, range(20, 40))
+        with worker(settings):
+            await absorbed(settings, range(40))
+
+    assert 0 < len({record.key for record in left}) < 20
