@@ -47,7 +47,12 @@ def measure(folder: Path, sessions: int, rounds: int) -> dict[str, object]:
         for count in COUNTS if number % 2 == 0 else reversed(COUNTS):
             backlog = asyncio.run(fill(new_topics(), sessions))
             runs[count].append(callweave(folder, count, backlog, pinned=False))
-    return {"sessions": sessions, "rounds": rounds, "cores": os.cpu_count(), "workers": {c: told(runs[c]) for c in COUNTS}}
+    return {
+        "sessions": sessions,
+        "rounds": rounds,
+        "cores": os.cpu_count(),
+        "workers": {c: told(runs[c]) for c in COUNTS},
+    }
 
 
 def told(runs: list[Run]) -> dict[str, object]:

@@ -32,12 +32,7 @@ async def revive_sessions(settings: Settings, state_dir: Path, progress: Progres
     """Publish every session of a worker's folder; how many. Twice adds nothing to any session."""
     if problems := [f"{finding.name} {finding.problem}" for finding in await check_topics(settings) if finding.problem]:
         raise MisconfiguredError(f"the topics are not as they must be (callweave topics apply): {'; '.join(problems)}")
-    if not state_dir.is_dir():
-        raise MisconfiguredError(f"there is no directory {state_dir}")
-    try:
-        StateDirectory(state_dir).hold(seconds_max=0)
-    except StateHeldError as exc:
-        raise MisconfiguredError(f"a worker works on {state_dir}: stop all workers first ({exc})") from exc
+    _hold(state_dir)
     stores = stores_of_another_log(state_dir, (await read_log_identity(settings)).as_marker())
     topic = SESSIONS.name(settings.kafka.topic_prefix)
     published = 0
@@ -59,6 +54,16 @@ async def revive_sessions(settings: Settings, state_dir: Path, progress: Progres
     return published
 
 
+def _hold(state_dir: Path) -> None:
+    """Keep workers out for as long as this process lives."""
+    if not state_dir.is_dir():
+        raise MisconfiguredError(f"there is no directory {state_dir}")
+    try:
+        StateDirectory(state_dir).hold(seconds_max=0)
+    except StateHeldError as exc:
+        raise MisconfiguredError(f"a worker works on {state_dir}: stop all workers first ({exc})") from exc
+
+
 def stores_of_another_log(state_dir: Path, marker: dict[str, Any]) -> list[Path]:
     """The stores that were built from the topic that is lost: in use, or, where a worker began anew, set aside last."""
     found: dict[str, Path] = {}
@@ -77,9 +82,10 @@ def stores_of_another_log(state_dir: Path, marker: dict[str, Any]) -> list[Path]
 
 
 def _sessions_in(store: Path) -> Iterator[tuple[bytes, bytes]]:
-    with closing(
-        rocksdict.Rdict(str(store), rocksdict.Options(raw_mode=True), access_type=rocksdict.AccessType.read_only())
-    ) as db:
+    db: Any = rocksdict.Rdict(
+        str(store), rocksdict.Options(raw_mode=True), access_type=rocksdict.AccessType.read_only()
+    )
+    with closing(db):
         for key, stored in db.items():
             if key[:1].isdigit():  # beside the sessions lie Faust's offset and the index of dates
                 yield key, stored

@@ -11,8 +11,8 @@ from callweave.kafka import admin_client
 from callweave.settings import KafkaSettings, Settings
 from callweave.topics import apply_topics
 from schemas.topics import TOPICS
-from tests.faults.test_engine_restarts import absorbed, publish, until_idle, worker
 from tests.faults.audit import read_sessions
+from tests.faults.test_engine_restarts import absorbed, publish, until_idle, worker
 from tests.faults.trial import PARTITIONS
 from tests.integration.test_reconcile import api_of, reader
 from tests.support.broker import kafka_version
@@ -63,7 +63,7 @@ def lose_topics(kafka: str, prefix: str) -> None:
     async def delete() -> None:
         async with admin_client(Settings(kafka=KafkaSettings(bootstrap_servers=kafka))) as admin:
             await admin.delete_topics([name for name in await admin.list_topics() if name.startswith(prefix)])
-            while any(name.startswith(prefix) for name in await admin.list_topics()):
+            while any(name.startswith(prefix) for name in await admin.list_topics()):  # noqa: ASYNC110  (Kafka tells nobody)
                 await asyncio.sleep(0.1)
 
     asyncio.run(asyncio.wait_for(delete(), 60))
