@@ -26,7 +26,7 @@ JOBS ?= 4
 MINUTES ?= 3
 SEED ?=
 WAREHOUSE ?= both
-.PHONY: help demo test check same-day numbers-check dbt-check bench bench-compare bench-loading bench-numbers bench-restore chaos chaos-proof chaos-engine screenshots lock golden-update contracts deploy-files clean
+.PHONY: help demo test check same-day numbers-check dbt-check bench bench-compare bench-loading bench-numbers bench-restore bench-workers chaos chaos-proof chaos-engine screenshots lock golden-update contracts deploy-files clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bench-numbers: $(STAMP) ## measure reading the numbers, in CPU: a day beside all
 
 bench-restore: $(STAMP) ## measure restoring: cold in bulk beside Faust's own way, and warm (SESSIONS=n)
 	@$(BIN)/python -m bench.restore --sessions $(or $(SESSIONS),20000)
+
+bench-workers: $(STAMP) ## measure 1, 2 and 4 workers that share the partitions: CPU for 100,000 pushes (SESSIONS=n)
+	@$(BIN)/python -m bench.workers --sessions $(or $(SESSIONS),20000)
 
 chaos: $(STAMP) ## faults strike real processes while pushes come, then every answer is checked (MINUTES=3 SEED= WAREHOUSE=both)
 	@$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) --warehouse $(WAREHOUSE) $(if $(SEED),--seed $(SEED))

@@ -77,7 +77,7 @@ def ours(folder: Path) -> list[Joiner]:
     ]
 
 
-def callweave(folder: Path, count: int, backlog: Backlog) -> Run:
+def callweave(folder: Path, count: int, backlog: Backlog, *, pinned: bool = True) -> Run:
     """So many workers, from an empty disk. Two have a backlog of their own: the session topic is one contestant's."""
     if count > 1:
         backlog = asyncio.run(fill(new_topics(), len(backlog.sessions)))
@@ -93,7 +93,7 @@ def callweave(folder: Path, count: int, backlog: Backlog) -> Run:
         )
         for number in range(count)
     ]
-    run = contest(commands, committed(f"{prefix}worker", prefix), backlog.count)
+    run = contest(commands, committed(f"{prefix}worker", prefix), backlog.count, pinned=pinned)
     check(backlog, SESSIONS.name(prefix), reports_of_ours)
     return run
 
@@ -161,11 +161,16 @@ def bytewax(python: str, folder: Path, backlog: Backlog) -> Run:
 
 
 def contest(
-    commands: list[tuple[list[str], dict[str, str]]], progress: Progress, count: int, *, warm_up: float = WARM_UP_SHARE
+    commands: list[tuple[list[str], dict[str, str]]],
+    progress: Progress,
+    count: int,
+    *,
+    warm_up: float = WARM_UP_SHARE,
+    pinned: bool = True,
 ) -> Run:
     """One round over a backlog of so many events, from the end of the warm-up on."""
     with ExitStack() as stack:
-        pids = [stack.enter_context(process(*command)).pid for command in commands]
+        pids = [stack.enter_context(process(*command, pinned=pinned)).pid for command in commands]
         events, seconds, cpu = asyncio.run(pace(progress, count, pids, warm_up=warm_up))
         return Run(events / seconds, cpu, sum(map(rss_bytes, pids)), {"cpu_us_per_push": 1e6 * cpu / events})
 

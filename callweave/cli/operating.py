@@ -1,6 +1,7 @@
 """Commands for operators: topics, doctor."""
 
 import asyncio
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -62,6 +63,23 @@ def topics_copy(
         copied = asyncio.run(copy_topics(settings_of(config, data), from_prefix, progress))
     for name, count in copied.items():
         print(f"{name}: {count} records")
+
+
+@topics_app.command("revive")
+def topics_revive(
+    state_dir: Annotated[Path, typer.Argument(help="A worker's state directory, from before the topic was lost.")],
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Publish what a worker's disk knows of every session, after Kafka lost the sessions topic (docs/scaling.md).
+
+    All workers are stopped meanwhile. Several workers: once for each one's directory.
+    """
+    from callweave.reviving import revive_sessions
+
+    with shown_progress() as progress:
+        count = asyncio.run(revive_sessions(settings_of(config, data), state_dir, progress))
+    print(f"{count} sessions revived; start the workers")
 
 
 @topics_app.command("acls")

@@ -5,10 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import NewPartitions
 
 from callweave.kafka import admin_client
 from callweave.settings import KafkaSettings, Settings
+from schemas.topics import LEGAL_HOLDS, RECORDING_FILES, SUPPRESSIONS
 from tests.support.program import Program, eventually
 from tests.support.push_to import push
 from tests.support.pushes import a_cdr, a_record
@@ -68,3 +70,32 @@ def test_partitions_added_in_place_are_refused_with_the_way_out(tmp_path: Path, 
     assert "is the prefix of these settings" in program.run("topics", "copy", topic_prefix, expect=2).stderr
     elsewhere = Program(tmp_path / "data", kafka, f"{topic_prefix}3.", {"KAFKA__PARTITIONS": "3"})
     assert "does not exist" in elsewhere.run("topics", "copy", topic_prefix, expect=2).stderr
+
+
+def test_who_is_erased_what_is_held_and_what_is_archived_go_along(
+    tmp_path: Path, kafka: str, topic_prefix: str
+) -> None:
+    archive = {"ARCHIVER__STORE": str(tmp_path / "archive")}
+    names = [topic.name("") for topic in (SUPPRESSIONS, LEGAL_HOLDS, RECORDING_FILES)]
+    new_prefix = f"{topic_prefix}3."
+    Program(tmp_path / "data", kafka, topic_prefix, archive).run("topics", "apply")
+    after = Program(tmp_path / "data", kafka, new_prefix, {**archive, "KAFKA__PARTITIONS": "3"})
+    after.run("topics", "apply")
+
+    async def publish() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+            for name in names:
+                await producer.send_and_wait(f"{topic_prefix}{name}", f"of {name}".encode(), b"key", timestamp_ms=7_000)
+
+    async def copied() -> list[tuple[bytes, bytes, int]]:
+        topics = [f"{new_prefix}{name}" for name in names]
+        async with AIOKafkaConsumer(*topics, bootstrap_servers=kafka, auto_offset_reset="earliest") as consumer:
+            records = [await asyncio.wait_for(consumer.getone(), 60) for _ in names]
+        return sorted((record.key, record.value, record.timestamp) for record in records)
+
+    asyncio.run(publish())
+    said = after.run("topics", "copy", topic_prefix).stdout.splitlines()
+
+    assert said[0] == f"{topic_prefix}{names[0]}: 1 records", "who is erased goes first"
+    assert {f"{topic_prefix}{name}: 1 records" for name in names} <= set(said)
+    assert asyncio.run(copied()) == sorted((b"key", f"of {name}".encode(), 7_000) for name in names)
