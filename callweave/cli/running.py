@@ -22,7 +22,8 @@ def register(app: typer.Typer) -> None:
 def up(config: ConfigOption = None, data: DataOption = None) -> None:
     """Run everything on this machine: broker (unless one is set), topics, and each role that is set up.
 
-    Receiver, worker, loader and the page always; reconcile, login-tokens and archiver once their settings are there.
+    Receiver, worker, loader, and the page unless it is switched off; reconcile, login-tokens and archiver once their
+    settings are there.
     Prints one line `ready <push URL>` on standard output once pushes are welcome. Ctrl-C or SIGTERM drains and stops.
     """
     from callweave.supervisor import Supervisor
