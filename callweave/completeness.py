@@ -19,8 +19,9 @@ DAY: Final = timedelta(days=1)
 COUNTS: Final = tuple(
     column.name
     for column in COMPLETENESS.columns
-    if column.type is ColumnType.INTEGER and column.name not in COMPLETENESS.key
+    if column.type is ColumnType.INTEGER and not column.nullable and column.name not in COMPLETENESS.key
 )
+"""What adds up; days that are left do not."""
 _LIMITS: Final = QueryLimits(rows_max=100_000, seconds_max=120.0)
 
 By = Literal["hour", "day"]

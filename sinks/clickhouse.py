@@ -18,18 +18,16 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.columns import CHILDREN, DEAD_LETTERS, SESSIONS
-from schemas.reconcile import HourRecord
 from schemas.topics import RECORDING_FILES
 from sinks.clickhouse_layout import (
+    ASKED_STORED,
     COMMIT,
     COMMITS,
     COUNTED,
-    KEYED_STORED,
     LETTERS_STORED,
     RANK,
     SESSIONS_STORED,
     SIGHTINGS,
-    WINDOWS_STORED,
     catalogue_after,
     layout_digest,
     nested,
@@ -63,7 +61,6 @@ from sinks.sink import (
     Written,
     utc_now,
 )
-from sinks.windows import window_table
 
 _ANSWER_SECONDS: Final = 300.0
 _INSERT: Final = {
@@ -145,7 +142,7 @@ class ClickHouseSink:
             for some in _slices(sessions):
                 unmarked = f"(erasure IS NULL OR erasure != '{PSEUDONYMISED}')"
                 _delete(client, SESSIONS_STORED, f"({_named(some)}) AND {unmarked}")
-                _delete(client, KEYED_STORED[RECORDING_FILES.suffix], f"({_named(some)})")
+                _delete(client, ASKED_STORED[RECORDING_FILES.suffix], f"({_named(some)})")
             for some_letters in _slices(letters):
                 listed = ", ".join(map(_literal, some_letters))
                 for table in (LETTERS_STORED, SIGHTINGS):
@@ -228,10 +225,7 @@ class ClickHouseSink:
         now = self._commit_time(standing)
         applied = _replace_sessions(client, batch.sessions, now)
         _note_letters(client, batch.letters, now)
-        _replace_windows(client, batch.windows, now)
-        for name, rows in batch.keyed.items():
-            stamps = pa.array([now] * rows.num_rows, _INSTANT)
-            _insert(client, KEYED_STORED[name], rows.append_column(STAMPED, stamps))
+        _replace_keyed(client, batch.keyed, now)
         _move_offsets(client, batch.offsets, self._next_number(standing), now)
         return Written(applied, len(batch.sessions) - len(applied), len(batch.letters))
 
@@ -415,10 +409,10 @@ def _sightings(letters: Sequence[LetterRow], now: datetime) -> pa.Table:
     )
 
 
-def _replace_windows(client: Client, windows: Sequence[HourRecord], now: datetime) -> None:
-    if windows:
-        stamps = pa.array([now] * len(windows), _INSTANT)
-        _insert(client, WINDOWS_STORED, window_table(windows).append_column(STAMPED, stamps))
+def _replace_keyed(client: Client, keyed: Mapping[str, pa.Table], now: datetime) -> None:
+    for name, rows in keyed.items():
+        stamps = pa.array([now] * rows.num_rows, _INSTANT)
+        _insert(client, ASKED_STORED[name], rows.append_column(STAMPED, stamps))
 
 
 def _insert(client: Client, table: str, rows: pa.Table) -> None:

@@ -40,8 +40,10 @@ TYPES: Final[Mapping[ColumnType, str]] = {
 }
 SESSIONS_STORED: Final = "callweave_sessions"
 LETTERS_STORED: Final = "callweave_letters"
-WINDOWS_STORED: Final = "callweave_windows"
-KEYED_STORED: Final = {name: f"callweave_{name}" for name in KEYED_TABLES}
+ASKED_STORED: Final = {
+    RECONCILE_WINDOWS.name: "callweave_windows",
+    **{name: f"callweave_{name}" for name in KEYED_TABLES},
+}
 SIGHTINGS: Final = "callweave_sightings"
 COMMITS: Final = "callweave_commits"
 
@@ -216,13 +218,14 @@ def _sessions() -> Stored:
 
 def _windows() -> Stored:
     # The reading that was asked for last counts; of two asked for at once, the one that was written later.
-    return Stored(WINDOWS_STORED, _types(RECONCILE_WINDOWS.columns), RECONCILE_WINDOWS.key, "asked_at", {})
+    table = RECONCILE_WINDOWS
+    return Stored(ASKED_STORED[table.name], _types(table.columns), table.key, "asked_at", {})
 
 
 def _keyed(table: Table) -> Stored:
     columns = {**_types(table.columns), KEYED_RANK: "UInt128"}
     computed = {KEYED_RANK: f"MATERIALIZED {_RANK_OF_KEYED}"}
-    return Stored(KEYED_STORED[table.name], columns, table.key, KEYED_RANK, computed)
+    return Stored(ASKED_STORED[table.name], columns, table.key, KEYED_RANK, computed)
 
 
 def _letters() -> Stored:

@@ -14,10 +14,10 @@ from typing import ClassVar, Final
 import duckdb
 import pyarrow as pa
 
-from schemas.columns import CHILDREN, COLUMNED_VIEWS, DEAD_LETTERS, RECONCILE_WINDOWS, SESSION_TABLES, SESSIONS, Table
+from schemas.columns import CHILDREN, COLUMNED_VIEWS, DEAD_LETTERS, SESSION_TABLES, SESSIONS, Table
 from sinks import ddl
 from sinks.ddl import META, OFFSETS, names, quoted
-from sinks.keyed import KEYED_TABLES, added, replaced
+from sinks.keyed import ASKED_TABLES, added, replaced
 from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.letters import letter_table
 from sinks.migrations import (
@@ -46,7 +46,6 @@ from sinks.sink import (
     Written,
     utc_now,
 )
-from sinks.windows import WINDOWS_GONE, window_table, windows_new
 
 _WINNERS: Final = """
 CREATE OR REPLACE TEMP TABLE winners AS
@@ -225,7 +224,6 @@ class DuckDbTables(ABC):
             applied = _replace_sessions(writer, batch.sessions, now)
             _count_letters(writer, batch)
             _replace_keyed(writer, batch, now)
-            _replace_windows(writer, batch, now)
             _move_offsets(writer, batch, now)
         return Written(applied, len(batch.sessions) - len(applied), len(batch.letters))
 
@@ -323,8 +321,6 @@ def _staged(writer: duckdb.DuckDBPyConnection, batch: Batch) -> Iterator[None]:
     tables = {**batch.sessions.tables, **batch.keyed}
     if batch.letters:
         tables[DEAD_LETTERS.name] = letter_table(batch.letters)
-    if batch.windows:
-        tables[RECONCILE_WINDOWS.name] = window_table(batch.windows)
     if batch.offsets:
         tables["offsets"] = pa.table(
             {
@@ -374,14 +370,8 @@ def _count_letters(writer: duckdb.DuckDBPyConnection, batch: Batch) -> None:
 
 def _replace_keyed(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> None:
     for name in batch.keyed:
-        writer.execute(replaced(KEYED_TABLES[name]))
-        writer.execute(added(KEYED_TABLES[name], "?"), [now])
-
-
-def _replace_windows(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> None:
-    if batch.windows:
-        writer.execute(WINDOWS_GONE)
-        writer.execute(windows_new("?"), [now])
+        writer.execute(replaced(ASKED_TABLES[name]))
+        writer.execute(added(ASKED_TABLES[name], "?"), [now])
 
 
 def _move_offsets(writer: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> None:

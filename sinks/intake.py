@@ -10,14 +10,15 @@ from datetime import datetime
 from typing import Final
 
 from schemas.archive import RecordingFile
+from schemas.columns import RECONCILE_WINDOWS
 from schemas.dead_letter import DeadLetter, NotALetterError, Reason, ReplayOutcome, Stage, decode_letter
 from schemas.keyed import KeyedRecord
-from schemas.reconcile import HourRecord
 from schemas.records import NotARecordError, decode_keyed, read_keyed
 from schemas.suppression import Erasure
 from schemas.topics import MESSAGE_BYTES_MAX
 from sinks.discretion import OPEN, Discretion, erasure_of, is_hollow
 from sinks.halt import HaltError
+from sinks.keyed import AskedRecord
 from sinks.letters import LetterRow, sighting, tally
 from sinks.log import Record
 from sinks.rows import (
@@ -30,7 +31,7 @@ from sinks.rows import (
     lay_out,
     read_document,
 )
-from sinks.windows import NotAWindowError, latest, read_window
+from sinks.windows import NotAWindowError, read_window
 
 RAW_BYTES_MAX: Final = MESSAGE_BYTES_MAX // 4 * 3 - 64 * 1024
 """Of a letter: base64 makes 4 bytes of 3, and a letter must fit into a message. What exceeds it is cut, and counted."""
@@ -54,8 +55,7 @@ class Intake:
     documents: Mapping[int, Document]
     unusable: Mapping[int, Unusable]
     sightings: Mapping[int, LetterRow]
-    windows: Sequence[HourRecord] = ()
-    keyed: Mapping[str, Sequence[KeyedRecord]] = field(default_factory=dict)
+    keyed: Mapping[str, Sequence[AskedRecord]] = field(default_factory=dict)
     erased: frozenset[SessionKey] = frozenset()
     """Sessions of which nothing, or nothing of a person, may stand in the warehouse any more."""
     hollow: frozenset[SessionKey] = frozenset()
@@ -147,8 +147,7 @@ class _Reading:
     documents: dict[int, Document] = field(default_factory=dict)
     unusable: dict[int, Unusable] = field(default_factory=dict)
     sightings: dict[int, LetterRow] = field(default_factory=dict)
-    keyed: dict[str, list[KeyedRecord]] = field(default_factory=dict)
-    windows: list[HourRecord] = field(default_factory=list)
+    keyed: dict[str, list[AskedRecord]] = field(default_factory=dict)
     retried: set[int] = field(default_factory=set)
     erased: set[SessionKey] = field(default_factory=set)
     erased_letters: set[str] = field(default_factory=set)
@@ -176,7 +175,6 @@ class _Reading:
             {position: self.discretion.document(document) for position, document in self.documents.items()},
             self.unusable,
             self.sightings,
-            latest(self.windows),
             self.keyed,
             erased_letters=frozenset(self.erased_letters),
             retried=frozenset(self.retried),
@@ -206,7 +204,7 @@ class _Reading:
         elif letter is not None:
             self.documents[position] = document_of(letter, self.versions_of)
         elif topic == self.windows_topic:
-            self.windows.append(read_window(key, value))
+            self.keyed.setdefault(RECONCILE_WINDOWS.name, []).append(read_window(key, value))
         else:
             self.documents[position] = read_document(key, value, self.versions_of)
 

@@ -10,12 +10,17 @@ from typing import Any, Final
 import pyarrow as pa
 
 from schemas import columns, jsontext
-from schemas.columns import Column, ColumnType, Table
+from schemas.columns import RECONCILE_WINDOWS, Column, ColumnType, Table
 from schemas.keyed import KeyedRecord
+from schemas.reconcile import HourRecord
 from sinks.rows import ARROW_TYPES, STAMPED
 
 KEYED_TABLES: Final[Mapping[str, Table]] = {table.name: table for table in columns.KEYED_TABLES}
 """By the suffix of their topic, which is their name."""
+ASKED_TABLES: Final[Mapping[str, Table]] = {RECONCILE_WINDOWS.name: RECONCILE_WINDOWS, **KEYED_TABLES}
+"""All that is laid down in this way: the hours of TCCC's API too, whose topic has another name (`sinks.windows`)."""
+
+AskedRecord = HourRecord | KeyedRecord
 
 VERSION: Final = "asked_at"
 """What orders the records of one key."""
@@ -26,14 +31,14 @@ def staged_columns(table: Table) -> list[Column]:
     return [column for column in table.columns if column.name != STAMPED]
 
 
-def keyed_rows(records: Mapping[str, Iterable[KeyedRecord]]) -> dict[str, pa.Table]:
+def keyed_rows(records: Mapping[str, Iterable[AskedRecord]]) -> dict[str, pa.Table]:
     """Arrow tables of what is to be written, by the table's name: of each key the latest, sorted by key."""
-    return {name: _arrow(KEYED_TABLES[name], latest(of_one)) for name, of_one in records.items()}
+    return {name: _arrow(ASKED_TABLES[name], latest(of_one)) for name, of_one in records.items()}
 
 
-def latest(records: Iterable[KeyedRecord]) -> list[KeyedRecord]:
+def latest(records: Iterable[AskedRecord]) -> list[AskedRecord]:
     """Of each key the record that was asked for last; of equal moments the first."""
-    kept: dict[bytes, KeyedRecord] = {}
+    kept: dict[bytes, AskedRecord] = {}
     for record in records:
         rival = kept.get(record.key)
         if rival is None or record.asked_at > rival.asked_at:
@@ -63,7 +68,7 @@ def _same_key(table: Table) -> str:
     return " AND ".join(f"w.{name} = b.{name}" for name in table.key)
 
 
-def _arrow(table: Table, records: list[KeyedRecord]) -> pa.Table:
+def _arrow(table: Table, records: list[AskedRecord]) -> pa.Table:
     return pa.table(
         {
             column.name: pa.array([_cell(column, record) for record in records], ARROW_TYPES[column.type])
@@ -72,6 +77,6 @@ def _arrow(table: Table, records: list[KeyedRecord]) -> pa.Table:
     )
 
 
-def _cell(column: Column, record: KeyedRecord) -> Any:
+def _cell(column: Column, record: AskedRecord) -> Any:
     value = getattr(record, column.name)
     return jsontext.encode(value).decode() if column.type is ColumnType.JSON and value is not None else value

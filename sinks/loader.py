@@ -264,7 +264,7 @@ class Loader:
                 raise HaltError(breaker.tripped)
             await self._publish_letters(intake, published, stop)
             expected = {partition: self._stored.get(partition) for partition in moved}
-            batch = Batch(rows, intake.letters(), moved, expected, intake.windows, keyed)
+            batch = Batch(rows, intake.letters(), moved, expected, keyed)
             try:
                 if intake.erased or intake.erased_letters:
                     await self._patiently(partial(self._in_thread, partial(self._forget, intake, rows)), stop)

@@ -25,6 +25,7 @@ from schemas.topics import SESSIONS as SESSIONS_TOPIC
 from sinks import ddl
 from sinks.ddl import META, MIGRATIONS, OFFSETS, Catalogue, Dialect, names
 from sinks.duckdb_query import CONFIG
+from sinks.keyed import ASKED_TABLES
 from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.migrations import LAID_OUT_BY, LAYOUT_VERSION, PROGRAM_VERSION, Found, migration_id, refuse_to_begin
 from sinks.parquet_commits import NO_COMMIT, latest_commit, publish_commit
@@ -44,7 +45,6 @@ from sinks.parquet_files import (
 )
 from sinks.parquet_forgetting import forget
 from sinks.parquet_query import (
-    ASKED_TABLES,
     CURRENT_SQL,
     META_FILE,
     MIGRATIONS_FILE,

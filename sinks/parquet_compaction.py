@@ -15,6 +15,7 @@ from typing import Final
 import duckdb
 
 from sinks.ddl import literal
+from sinks.keyed import ASKED_TABLES
 from sinks.parquet_files import (
     LETTERS_FOLDER,
     SESSIONS_FOLDER,
@@ -27,7 +28,7 @@ from sinks.parquet_files import (
     session_files,
     sessions_folder,
 )
-from sinks.parquet_query import ASKED_TABLES, highest, latest_asked
+from sinks.parquet_query import highest, latest_asked
 from sinks.sink import Compaction
 
 REPLACED_KEPT_SECONDS: Final = 900.0

@@ -4,7 +4,7 @@ The rule: files only add, so whoever reads keeps, of each session, the highest (
 letter, every commit once. Whatever a compaction is doing meanwhile, the answer is the same.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,7 @@ from schemas.columns import (
 from sinks import ddl
 from sinks.ddl import literal, names, quoted
 from sinks.duckdb_query import CONFIG, run_query
-from sinks.keyed import KEYED_TABLES, VERSION
+from sinks.keyed import ASKED_TABLES, VERSION
 from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.parquet_files import COMMITS_FOLDER, LETTERS_FOLDER, SESSIONS_FOLDER, readable_sessions
 from sinks.rows import STAMPED
@@ -36,8 +36,6 @@ MIGRATIONS_FILE: Final = "callweave_migrations.json"
 FILES_VARIABLE: Final = "callweave_files"
 COMMIT_NUMBER: Final = "commit_number"
 PARENT_KEY: Final = SESSIONS.key
-ASKED_TABLES: Final[Mapping[str, Table]] = {RECONCILE_WINDOWS.name: RECONCILE_WINDOWS, **KEYED_TABLES}
-"""Tables of what the API was asked for: each lies in a folder of its name, and the latest of each key counts."""
 _COUNTED: Final = ("seen_count", "last_seen_at", "replayed_at", "replay_outcome")
 
 _LETTERS: Final = """

@@ -6,12 +6,12 @@ from typing import Final
 
 import pyarrow as pa
 
-from schemas.columns import CHILDREN, DEAD_LETTERS, RECONCILE_WINDOWS, SESSIONS, ColumnType, Table
+from schemas.columns import CHILDREN, DEAD_LETTERS, SESSIONS, ColumnType, Table
+from sinks.keyed import ASKED_TABLES
 from sinks.letters import LetterRow, letter_table
-from sinks.parquet_query import ASKED_TABLES, COMMIT_NUMBER, PARENT_KEY
+from sinks.parquet_query import COMMIT_NUMBER, PARENT_KEY
 from sinks.rows import ARROW_TYPES, STAMPED, SessionRows
 from sinks.sink import Batch
-from sinks.windows import window_table
 
 
 def _fields(table: Table, *, without: Sequence[str] = ()) -> list[pa.Field]:
@@ -46,8 +46,7 @@ def letters_told(letters: Sequence[LetterRow], commit: int) -> pa.Table:
 
 def asked_rows(batch: Batch, now: datetime) -> dict[str, pa.Table]:
     """What the API was asked for, by table, with the time of its commit."""
-    tables = {RECONCILE_WINDOWS.name: window_table(batch.windows), **batch.keyed}
-    return {name: _stamped(name, rows, now) for name, rows in tables.items() if rows.num_rows}
+    return {name: _stamped(name, rows, now) for name, rows in batch.keyed.items() if rows.num_rows}
 
 
 def _stamped(name: str, rows: pa.Table, now: datetime) -> pa.Table:

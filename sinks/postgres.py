@@ -12,12 +12,11 @@ from typing import Final
 
 import psycopg
 
-from schemas.columns import CHILDREN, DEAD_LETTERS, RECONCILE_WINDOWS, SESSION_TABLES, SESSIONS, Column, Table
-from schemas.reconcile import HourRecord
+from schemas.columns import CHILDREN, DEAD_LETTERS, SESSION_TABLES, SESSIONS, Column, Table
 from sinks import ddl
 from sinks.copy_text import copy_text
 from sinks.ddl import META, OFFSETS, names, quoted
-from sinks.keyed import KEYED_TABLES, added, replaced
+from sinks.keyed import ASKED_TABLES, added, replaced
 from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.letters import LetterRow, letter_table
 from sinks.migrations import (
@@ -50,7 +49,6 @@ from sinks.sink import (
     Written,
     utc_now,
 )
-from sinks.windows import WINDOW_COLUMNS, WINDOWS_GONE, window_table, windows_new
 
 # Of the writing connection. A lock that is not to be had, or a loader that was cut off while it held some, must not
 # stand in the way for longer than this.
@@ -162,7 +160,7 @@ class PostgresSink:
         if self._connection is None or self._connection.closed:
             connection = self._address.connect()
             connection.execute(_WRITER_SETTINGS)
-            for table in (*SESSION_TABLES, DEAD_LETTERS, RECONCILE_WINDOWS, *KEYED_TABLES.values()):
+            for table in (*SESSION_TABLES, DEAD_LETTERS, *ASKED_TABLES.values()):
                 connection.execute(_staging_table(table).encode())
             connection.execute(_temporary("winners", _WINNERS.columns).encode())
             self._connection = connection
@@ -207,7 +205,6 @@ class PostgresSink:
                 applied = _replace_sessions(connection, batch.sessions, now)
                 _count_letters(connection, batch.letters)
                 _replace_keyed(connection, batch, now)
-                _replace_windows(connection, batch.windows, now)
         except _NotExpectedError:
             stored = _stored_offsets(connection)
             there = {partition: stored.get(partition) for partition in batch.offsets}
@@ -328,16 +325,8 @@ def _count_letters(connection: psycopg.Connection, letters: Sequence[LetterRow])
 def _replace_keyed(connection: psycopg.Connection, batch: Batch, now: datetime) -> None:
     for name, rows in batch.keyed.items():
         _stage(connection, name, rows.column_names, copy_text(rows))
-        connection.execute(replaced(KEYED_TABLES[name]).encode())
-        connection.execute(added(KEYED_TABLES[name], "%s").encode(), [now])
-
-
-def _replace_windows(connection: psycopg.Connection, windows: Sequence[HourRecord], now: datetime) -> None:
-    if windows:
-        columns = [column.name for column in WINDOW_COLUMNS]
-        _stage(connection, RECONCILE_WINDOWS.name, columns, copy_text(window_table(windows)))
-        connection.execute(WINDOWS_GONE.encode())
-        connection.execute(windows_new("%s").encode(), [now])
+        connection.execute(replaced(ASKED_TABLES[name]).encode())
+        connection.execute(added(ASKED_TABLES[name], "%s").encode(), [now])
 
 
 def _move_offsets(connection: psycopg.Connection, batch: Batch, now: datetime) -> None:

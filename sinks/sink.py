@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
-from schemas.reconcile import HourRecord
-
 if TYPE_CHECKING:  # who only reads, or asks a loader, never loads pyarrow (40 MB)
     import pyarrow as pa
 
@@ -35,8 +33,6 @@ class Batch:
     letters: "Sequence[LetterRow]"
     offsets: Mapping[LogPartition, int]
     expected: Mapping[LogPartition, int | None]
-    windows: Sequence[HourRecord] = ()
-    """Hours of the API, at most one reading of each."""
     keyed: "Mapping[str, pa.Table]" = field(default_factory=dict)
     """Rows of `sinks.keyed`, by table: at most one a key. What stands there with a later `asked_at` stays."""
 

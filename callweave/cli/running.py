@@ -20,8 +20,10 @@ def register(app: typer.Typer) -> None:
 
 
 def up(config: ConfigOption = None, data: DataOption = None) -> None:
-    """Run everything on this machine: broker (unless one is set), topics, receiver, worker, loader, reconcile.
+    """Run everything on this machine: broker (unless one is set), topics, and each role that is set up.
 
+    Receiver, worker, loader, and the page unless it is switched off; reconcile, login-tokens and archiver once their
+    settings are there.
     Prints one line `ready <push URL>` on standard output once pushes are welcome. Ctrl-C or SIGTERM drains and stops.
     """
     from callweave.supervisor import Supervisor

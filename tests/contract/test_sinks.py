@@ -18,12 +18,13 @@ from callweave.completeness import read_hours
 from callweave.expiring import read_expiring
 from callweave.reading import DirectQuestions
 from schemas import jsontext
-from schemas.columns import COMPLETENESS, RECORDINGS, SESSIONS, TABLES
+from schemas.columns import COMPLETENESS, RECONCILE_WINDOWS, RECORDINGS, SESSIONS, TABLES
 from schemas.dead_letter import DeadLetter
 from schemas.reconcile import HourRecord
 from schemas.session import SessionDocument
 from sinks import clickhouse_layout
 from sinks.ddl import DUCKDB, POSTGRES, VIEWS
+from sinks.keyed import keyed_rows
 from sinks.kpi.rules import NOBODY_HAS_SAID, KpiRules
 from sinks.kpi.views import KPI_VIEWS
 from sinks.letters import sighting, tally
@@ -42,7 +43,6 @@ from sinks.sink import (
     Written,
 )
 from sinks.warehouse import open_reader, open_sink
-from sinks.windows import latest
 from tests.support.clickhouse import ClickHouseServer, database_of
 from tests.support.lakes import DUCKLAKE, PARQUET, alter_ducklake, alter_parquet, lay_out_ducklake
 from tests.support.sessions import (
@@ -104,7 +104,8 @@ class Warehouse:
         """Write a batch of hours of the API."""
         stored = self.sink.offsets().get(WINDOWS_0)
         moved = {WINDOWS_0: (stored or 0) + len(windows)}
-        return self.sink.write(Batch(a_batch().sessions, (), moved, {WINDOWS_0: stored}, latest(windows)))
+        asked = keyed_rows({RECONCILE_WINDOWS.name: windows})
+        return self.sink.write(Batch(a_batch().sessions, (), moved, {WINDOWS_0: stored}, asked))
 
     def completeness(self, *columns: str) -> dict[datetime, tuple[Any, ...]]:
         """Some columns of `completeness`, by hour."""

@@ -62,7 +62,7 @@ class CutOffError(Exception):
     """The loader was killed here."""
 
 
-@pytest.mark.parametrize("before", ["_replace_sessions", "_note_letters", "_replace_windows", "_move_offsets"])
+@pytest.mark.parametrize("before", ["_replace_sessions", "_note_letters", "_replace_keyed", "_move_offsets"])
 def test_cut_off_before_any_step_and_read_again_with_other_bounds_it_counts_once(
     clickhouse_url: str, sink: ClickHouseSink, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:

@@ -11,6 +11,10 @@ from faust.types import TP, Message
 from streams.worker import Worker, WorkerOptions, build_worker
 
 
+class ProcessGoneError(BaseException):
+    """Stands for the end of the process, which no `except Exception` survives either."""
+
+
 def offline_worker(store: str, state_dir: Path | None = None, **more: Any) -> Worker:
     """The real app and table, built and not started."""
     options: dict[str, Any] = {

@@ -16,6 +16,8 @@ from callweave.cli.app import app
 from callweave.completeness import COUNTS, DAY, HOUR, Hour, Problem, problems_of, read_hours, stretches
 from callweave.completeness_metrics import CompletenessMetrics, keep_showing, spans_at
 from callweave.reading import DirectQuestions
+from schemas.columns import RECONCILE_WINDOWS
+from sinks.keyed import keyed_rows
 from sinks.rows import lay_out, read_document
 from sinks.sink import Batch, LogPartition, QueryLimits, QueryResult, SinkUnavailableError
 from sinks.warehouse import open_sink
@@ -125,7 +127,7 @@ def warehouse(tmp_path: Path) -> Callable[..., Any]:
         sink.open()
         place = LogPartition("tccc.sessions", 0)
         rows, _ = lay_out(read_document(*session_record(call)) for call in calls)
-        sink.write(Batch(rows, (), {place: 1}, {place: None}, hours))
+        sink.write(Batch(rows, (), {place: 1}, {place: None}, keyed_rows({RECONCILE_WINDOWS.name: hours})))
         return sink
 
     return laid_down

@@ -7,7 +7,6 @@ day upstream's half fails. Row numbers are those of the table in `docs/upstream/
 import asyncio
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,28 +34,10 @@ from streams.engine.positions import positions_of
 from streams.engine.recovery import OrderedRecovery
 from streams.engine.table import Entry, SessionTable
 from tests.faults.trial import session_events
-from tests.support.engine import a_message, an_event, offline_worker
+from tests.support.engine import ProcessGoneError, a_message, an_event, offline_worker
 
 CDR = TP("tccc.cdr", 0)
 CHANGELOG = TP("tccc.sessions", 0)
-
-
-class ProcessGoneError(BaseException):
-    """Stands for the end of the process, which no `except Exception` survives either."""
-
-
-@pytest.fixture
-def exits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The statuses the process ended with."""
-    statuses: list[int] = []
-
-    def leave(status: int) -> None:
-        statuses.append(status)
-        raise ProcessGoneError
-
-    monkeypatch.setattr(halt.os, "_exit", leave)
-    monkeypatch.setattr(halt.logging, "shutdown", lambda: None)
-    return statuses
 
 
 class JournalConsumer(SafeConsumer):

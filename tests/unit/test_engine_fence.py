@@ -1,29 +1,10 @@
 """The fence: whoever stood still for longer than a session writes nothing any more."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from streams.engine import halt
 from streams.engine.fence import SessionFence
 from streams.engine.halt import ExitStatus
-
-
-class ProcessGoneError(BaseException):
-    """Stands for the end of the process."""
-
-
-@pytest.fixture
-def exits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    statuses: list[int] = []
-
-    def leave(status: int) -> None:
-        statuses.append(status)
-        raise ProcessGoneError
-
-    monkeypatch.setattr(halt.os, "_exit", leave)
-    monkeypatch.setattr(halt.logging, "shutdown", lambda: None)
-    return statuses
+from tests.support.engine import ProcessGoneError
 
 
 class Clock:

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from schemas import jsontext
 from schemas.breaker import BreakerLimits
+from schemas.columns import RECONCILE_WINDOWS
 from schemas.dead_letter import DeadLetter, Reason, Stage
-from schemas.reconcile import HourRecord
 from sinks.halt import HaltError
 from sinks.intake import RAW_BYTES_MAX
 from sinks.kafka_source import HaulLimits
@@ -53,7 +53,7 @@ class World:
     stored: dict[LogPartition, int] = field(default_factory=dict)
     rows: dict[SessionKey, int] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
-    windows: list[HourRecord] = field(default_factory=list)
+    asked: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
     refuses: set[SessionKey] = field(default_factory=set)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -129,7 +129,8 @@ class FakeSink:
         versions = batch.sessions.tables["sessions"]["version"].to_pylist()
         landed = dict(zip(batch.sessions.keys, versions, strict=True))
         world.rows |= landed
-        world.windows += batch.windows
+        for name, rows in batch.keyed.items():
+            world.asked.setdefault(name, []).extend(rows.to_pylist())
         world.told |= {letter.replay_outcome for letter in batch.letters if letter.replay_outcome is not None}
         world.journal.append(
             ("landed", {key.session_id: version for key, version in landed.items()}, dict(batch.offsets))
@@ -496,7 +497,8 @@ async def test_hours_of_the_api_land_in_the_transaction_of_their_offsets_the_lat
     )
     await a_loader(world).run(world.stop)
 
-    assert world.windows == [one]
+    landed = {name: getattr(one, name) for name in RECONCILE_WINDOWS.column_names if name != "loaded_at"}
+    assert world.asked == {RECONCILE_WINDOWS.name: [landed]}
     assert world.journal[3:5] == [
         ("letters acknowledged", ["SCHEMA_VIOLATION"] * 4),
         ("landed", {"s-1": 1}, {SESSIONS_0: 1, WINDOWS_0: 7}),
