@@ -43,11 +43,11 @@ How to read them
   in `kpi_calls`, which is `kpi_sessions` without what the caller's next call tells
   ([ADR 0050](adr/0050-a-days-numbers-cost-a-day.md), with what it costs).
 - **On Postgres add the time** where rows of calls are read (`kpi_calls`, `kpi_sessions`): `WHERE day = DATE
-  '2026-05-26' AND started_at >= '2026-05-25' AND started_at < '2026-05-28'`, a day more on either side than any zone
-  needs. It changes no row, and lets an index find them; by `day` alone every call's start is looked at.
+  '2026-05-26' AND started_at >= '2026-05-25' AND started_at < '2026-05-28'`, in which that day of every zone lies. It
+  changes no row, and lets an index find them; by `day` alone every call's start is looked at.
 
 What one day and all days cost to read, in seconds of CPU, where a million calls of a year stand (a day has 2,740;
-one run of `make bench-numbers` on a busy machine; a dash was not measured):
+on a busy machine, DuckDB the less of two runs, the others one; a dash was not measured; `make bench-numbers`):
 
 | | DuckDB, day | all | Postgres, day | all | ClickHouse, day | all |
 | --- | --- | --- | --- | --- | --- | --- |
