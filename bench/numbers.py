@@ -21,7 +21,9 @@ import psycopg
 import pyarrow as pa
 
 from bench.loading import CHILDREN_EACH, an_address, load, say
+from callweave.dashboard.calls import find_calls
 from callweave.dashboard.filters import Filters
+from callweave.dashboard.pipeline import pipeline_panel
 from callweave.dashboard.spelling import Spelling
 from callweave.dashboard.today import today_panel
 from callweave.reading import DirectQuestions
@@ -106,32 +108,42 @@ def measure(name: str, sessions: int, keep: Path | None) -> dict[str, dict[str, 
             sink.checkpoint()
         reader: Reader = sink if name == "duckdb" else open_reader(url, data_dir=folder)
         analyzed(name, url)
-        server = server_of(name, url)
-        day = (LAST - timedelta(days=DAYS // 2)).date().isoformat()
-        spent: dict[str, dict[str, float]] = {}
+        return spent_on(name, url, reader, server_of(name, url))
 
-        def note(what: str, **questions: Callable[[], object]) -> None:
-            spent[what] = {which: round(cpu_of(server, question), 3) for which, question in questions.items()}
-            say(f"{name}: {what} " + ", ".join(f"{which} {value:.2f}" for which, value in spent[what].items()))
 
-        for view in KPI_VIEWS:
-            if view.name not in NO_DAYS:
-                counted = "COUNT(*)" if view.name in ("kpi_calls", "kpi_sessions") else "*"
-                note(
-                    view.name,
-                    day=partial(asked, reader, f"SELECT {counted} FROM {view.name} WHERE day = DATE '{day}'"),  # noqa: S608
-                    all=partial(asked, reader, f"SELECT {counted} FROM {view.name}"),  # noqa: S608
-                )
-        note("completeness", all=lambda: asked(reader, "SELECT * FROM completeness"))
-        questions, words = DirectQuestions(reader), Spelling.of(url)
-        since = datetime.fromisoformat(day).replace(tzinfo=UTC)
-        note(
-            "the page",
-            day=lambda: today_panel(questions, words, Filters(since, since + timedelta(days=1))),
-            month=lambda: today_panel(questions, words, Filters(since, since + timedelta(days=31))),
-        )
-        note("the report", day=lambda: read_report(questions, Span(since.date(), since.date())))
-        return spent
+def spent_on(name: str, url: str, reader: Reader, server: int | None) -> dict[str, dict[str, float]]:
+    """CPU seconds of each question to a warehouse that is full."""
+    day = (LAST - timedelta(days=DAYS // 2)).date().isoformat()
+    spent: dict[str, dict[str, float]] = {}
+
+    def note(what: str, **questions: Callable[[], object]) -> None:
+        spent[what] = {which: round(cpu_of(server, question), 3) for which, question in questions.items()}
+        say(f"{name}: {what} " + ", ".join(f"{which} {value:.2f}" for which, value in spent[what].items()))
+
+    for view in KPI_VIEWS:
+        if view.name not in NO_DAYS:
+            counted = "COUNT(*)" if view.name in ("kpi_calls", "kpi_sessions") else "*"
+            note(
+                view.name,
+                day=partial(asked, reader, f"SELECT {counted} FROM {view.name} WHERE day = DATE '{day}'"),  # noqa: S608
+                all=partial(asked, reader, f"SELECT {counted} FROM {view.name}"),  # noqa: S608
+            )
+    note("completeness", all=lambda: asked(reader, "SELECT * FROM completeness"))
+    questions, words = DirectQuestions(reader), Spelling.of(url)
+    since = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    one_day = Filters(since, since + timedelta(days=1))
+    number = reader.query("SELECT MAX(customer_number) FROM sessions", LIMITS).rows[0][0]
+    found = partial(find_calls, questions, words, one_day, sees_personal=False)
+    note(
+        "the page",
+        day=lambda: today_panel(questions, words, one_day),
+        month=lambda: today_panel(questions, words, Filters(since, since + timedelta(days=31))),
+        pipeline=lambda: pipeline_panel(questions, words, one_day),
+        calls=partial(found, None),
+        number=partial(found, number),
+    )
+    note("the report", day=lambda: read_report(questions, Span(since.date(), since.date())))
+    return spent
 
 
 def analyzed(name: str, url: str) -> None:

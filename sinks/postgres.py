@@ -66,6 +66,15 @@ _WINNERS: Final = Table(
     tuple(column for column in SESSIONS.columns if column.name in SESSIONS.key),
 )
 _KEY: Final = "(sdk_app_id, session_id)"
+_INDEXES: Final = {
+    name: f"CREATE INDEX IF NOT EXISTS {name} ON sessions ({columns})"
+    for name, columns in (
+        # A day of calls.
+        ("sessions_started_at", "started_at"),
+        # A caller's next call, and finding calls by number.
+        ("sessions_customer_number", "customer_number, started_at"),
+    )
+}
 
 
 class PostgresSink:
@@ -367,7 +376,10 @@ def _planned(
         for name in ddl.VIEWS
     }
     wanted = Wanted(
-        ddl.upgrade(ddl.POSTGRES, found.catalogue),
+        [
+            *ddl.upgrade(ddl.POSTGRES, found.catalogue),
+            *(statement for name, statement in _INDEXES.items() if name not in found.catalogue),
+        ],
         {
             name: _view_replaced(name, select) if name in found.catalogue else f"CREATE VIEW {quoted(name)} AS {select}"
             for name, select in selects.items()
@@ -399,7 +411,7 @@ def _found(connection: psycopg.Connection) -> Found:
     rows = connection.execute(
         "SELECT c.relname, a.attname, format_type(a.atttypid, NULL) FROM pg_class AS c "
         "INNER JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
-        "WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+        "WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'i')"
     )
     catalogue: dict[str, dict[str, str]] = {}
     for table, column, kind in rows.fetchall():

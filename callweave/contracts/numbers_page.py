@@ -42,6 +42,31 @@ How to read them
   `kpi_daily_transfer` and `kpi_concurrency`, whose days are not those of the calls' starts. Rows of calls are cheaper
   in `kpi_calls`, which is `kpi_sessions` without what the caller's next call tells
   ([ADR 0050](adr/0050-a-days-numbers-cost-a-day.md), with what it costs).
+- **On Postgres add the time** where rows of calls are read (`kpi_calls`, `kpi_sessions`): `WHERE day = DATE
+  '2026-05-26' AND started_at >= '2026-05-25' AND started_at < '2026-05-28'`, in which that day of every zone lies. It
+  changes no row, and lets an index find them; by `day` alone every call's start is looked at.
+
+What one day and all days cost to read, in seconds of CPU, where a million calls of a year stand (a day has 2,740;
+on a busy machine, DuckDB the less of two runs, the others one; a dash was not measured; `make bench-numbers`):
+
+| | DuckDB, day | all | Postgres, day | all | ClickHouse, day | all |
+| --- | --- | --- | --- | --- | --- | --- |
+| `kpi_calls` (counted) | 0.38 | 3.0 | 0.74 (0.02 with the time) | 0.40 | 1.7 | 2.2 |
+| `kpi_sessions` (counted) | 1.1 | 4.4 | 0.81 (0.07 with the time) | 7.3 | 2.3 | 3.6 |
+| `kpi_hourly_skill_group` | 1.3 | 4.5 | 2.7 | 26 | 7.3 | 11 |
+| `kpi_hourly_line` | 1.3 | 8.3 | 2.6 | - | 7.1 | 15 |
+| `kpi_daily` | 1.6 | 7.0 | 2.2 | 31 | 5.7 | 9.3 |
+| `kpi_daily_agent` | 4.8 | 6.3 | 12 | - | 8.2 | 11 |
+| `kpi_daily_transfer` | 1.9 | 1.8 | 5.7 | - | - | - |
+| `kpi_concurrency` | 7.3 | 7.7 | - | - | - | - |
+| `kpi_daily_end_reason` | 0.77 | 4.1 | 2.0 | - | - | - |
+| `kpi_daily_recording` | 1.1 | 5.6 | 3.1 | - | - | - |
+| `kpi_daily_pipeline` | 0.66 | 3.9 | - | - | - | - |
+| `callweave report`, one day | 11 | | 20 | | - | |
+
+So a day is not free anywhere. The start of every call is looked at, and completeness counts all hours. ClickHouse has
+no lateral join: there a day costs half of all days, or more. The three views named above cost nearly all days for one.
+
 
 What an account decides ([settings](settings.md), `KPI__…`) stands in `kpi_settings`, row 0 for everybody without one
 of their own:

@@ -46,7 +46,7 @@ def find_calls(
     """The calls that a term means; without one, all that the filters leave."""
     conditions = list(narrowed(filters))
     if filters.has_own_span or term is None:
-        conditions += [f"{_MOMENT} >= {words.moment(filters.since)}", f"{_MOMENT} < {words.moment(filters.until)}"]
+        conditions.append(_within(words, filters))
     if term is not None:
         conditions.append(f"({' OR '.join(_meant(term, sees_personal=sees_personal))})")
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
@@ -58,6 +58,15 @@ def find_calls(
         LIMITS,
     )
     return Panel({"calls": Table(COLUMNS, answer.rows, answer.truncated, personal_of(COLUMNS))})
+
+
+def _within(words: Spelling, filters: Filters) -> str:
+    """That `_MOMENT` is in the span, in words for which Postgres has an index."""
+    since, until = words.moment(filters.since), words.moment(filters.until)
+    return (
+        f"((started_at >= {since} AND started_at < {until}) OR "
+        f"(started_at IS NULL AND first_received_at >= {since} AND first_received_at < {until}))"
+    )
 
 
 def narrowed(filters: Filters) -> Iterator[str]:

@@ -119,13 +119,28 @@ returned AS (
     SELECT
         c.*,
 {%- if target.type == 'postgres' %}
-        CASE WHEN c.is_inbound AND c.customer_number IS NOT NULL THEN LEAD(CAST(FLOOR(EXTRACT(EPOCH FROM c.started_at)) AS BIGINT)) OVER (PARTITION BY c.sdk_app_id, c.is_inbound, c.customer_number ORDER BY FLOOR(EXTRACT(EPOCH FROM c.started_at)), c.session_id) END AS next_second
+        n.next_second AS next_second
 {%- else %}
         CASE WHEN n.contact_session_id = c.session_id THEN n.next_second END AS next_second
 {%- endif %}
     FROM {{ ref('kpi_calls') }} AS c
 {%- if target.type == 'postgres' %}
-    
+    LEFT JOIN LATERAL (
+        SELECT CAST(FLOOR(EXTRACT(EPOCH FROM a.started_at)) AS BIGINT) AS next_second
+        FROM {{ source('callweave', 'sessions') }} AS a
+        WHERE
+            c.is_inbound
+            AND a.sdk_app_id = c.sdk_app_id
+            AND a.customer_number = c.customer_number
+            AND a.started_at >= TO_TIMESTAMP(FLOOR(EXTRACT(EPOCH FROM c.started_at)))
+            AND (FLOOR(EXTRACT(EPOCH FROM a.started_at)), a.session_id)
+            > (FLOOR(EXTRACT(EPOCH FROM c.started_at)), c.session_id)
+            AND a.has_cdr
+            AND a.direction = 'inbound'
+            AND COALESCE(a.call_type, '') <> 'internal'
+        ORDER BY a.started_at
+        LIMIT 1
+    ) AS n ON TRUE
 {%- else %}
     LEFT JOIN next_contacts AS n ON n.contact_app_id = c.sdk_app_id AND n.contact_session_id = c.session_id
 {%- endif %}
