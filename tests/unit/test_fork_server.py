@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from callweave import __version__
-from tests.faults.fork_server import ForkServer, Order
-from tests.support.program import eventually
+from tests.support.fork_server import ForkServer, Order
+from tests.support.program import COMMAND_LINE, eventually
 
 
 def an_order(
@@ -27,10 +27,10 @@ def is_there(pid: int) -> bool:
 
 
 def test_a_forked_program_is_the_program_and_ends_and_obeys_as_it_does(tmp_path: Path) -> None:
-    with ForkServer() as server:
-        said = server.start(an_order(tmp_path, module="callweave.cli.app", function="main", arguments=("--version",)))
+    with ForkServer([COMMAND_LINE]) as server:
+        said = server.start(an_order(tmp_path, module=COMMAND_LINE, function="main", arguments=("--version",)))
         assert said.wait(30) == said.poll() == 0
-        wrong = server.start(an_order(tmp_path, module="callweave.cli.app", function="main", arguments=("wrok",)))
+        wrong = server.start(an_order(tmp_path, module=COMMAND_LINE, function="main", arguments=("wrok",)))
         assert wrong.wait(30) == 2
         log = (tmp_path / "log").read_text()
         assert f"callweave {__version__}" in log
