@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from sinks.migrations import LAID_OUT_BY, PROGRAM_VERSION
 from sinks.sink import LogPartition, MisconfiguredError, Sink
 from sinks.warehouse import open_sink
 from tests.contract.test_sinks import a_batch
-from tests.support.clickhouse import database_of
+from tests.support.clickhouse import ClickHouseServer, database_of, fresh_database
 from tests.support.lakes import DUCKLAKE, PARQUET, alter_ducklake, lay_out_ducklake, settle_ducklake
 from tests.support.loading import DUCKDB
 from tests.support.program import Program
@@ -50,6 +51,13 @@ sys.stdin.readline()
 sink.migrate()
 sink.close()
 """
+
+
+@pytest.fixture
+def clickhouse_url(clickhouse_server: ClickHouseServer) -> Iterator[str]:
+    """Nothing is there before an earlier layout is."""
+    with fresh_database(clickhouse_server) as url:
+        yield url
 
 
 def frozen(kind: str) -> list[str]:
