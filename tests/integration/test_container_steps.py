@@ -79,7 +79,7 @@ def test_what_the_container_file_builds_runs_and_tells_its_health(tmp_path: Path
         asked = [str(built / python), flag, code.replace("http://127.0.0.1:9464", admin)]
         assert subprocess.run(asked, check=False, capture_output=True).returncode == 0
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{admin}/metrics", timeout=10) as response:
+        with opener.open(f"{admin}/metrics", timeout=60) as response:
             assert b"callweave_spool_is_in_use 1.0" in response.read(), "it takes pushes while Kafka is away"
     finally:
         receiver.terminate()

@@ -37,7 +37,7 @@ IMPORTED_BY_COMMANDS = (
     "sinks.warehouse",
 )
 """By most of them, or at a price. DuckDB's own module is not among them: it starts a thread."""
-DEADLINE_SECONDS = 90.0
+DEADLINE_SECONDS = 120.0
 COMMAND_SECONDS_MAX = 180.0
 
 
@@ -122,7 +122,7 @@ class Program:
             if process.poll() is None:
                 process.terminate()
                 try:
-                    process.wait(30)
+                    process.wait(60)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
