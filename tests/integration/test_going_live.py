@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from callweave.simulator import SimulationOptions, TokenRequest, simulate
+from callweave.simulator.oauth import TokenRequest
+from callweave.simulator.run import SimulationOptions, simulate
 from tests.support.certificates import write_pair
 from tests.support.program import COMMAND, Program, eventually
 from tests.support.pushes import a_cdr, body_of
