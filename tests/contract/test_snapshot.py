@@ -202,7 +202,7 @@ def test_the_command_publishes_with_and_without_a_loader(kafka, topic_prefix, tm
     program.run("topics", "apply")
     published = tmp_path / "data" / "published" / "calls.duckdb"
     with program.role("loader"):
-        program.run("status", "--wait-idle", "60")
+        eventually(lambda: program.run("sql", "select 1 from sessions", expect=None).returncode == 0)
         beside = json.loads(program.run("snapshot", "--json", "--to", str(tmp_path / "mine.duckdb")).stdout)
     published.unlink()
     alone = program.run("snapshot").stdout.strip()
