@@ -16,13 +16,14 @@ from pathlib import Path
 
 from callweave.child import die_with_parent
 from callweave.cli.common import print_table, say
-from callweave.cli.trying import report_lines, simulate_visibly
+from callweave.cli.simulating import report_lines, simulate_visibly
 from callweave.demo_repair import reconcile_with_simulated_api
 from callweave.kafka import bootstrap_servers
 from callweave.reading import open_questions
 from callweave.settings import MisconfiguredError, ReceiverSettings, Settings
-from callweave.simulator import SimulationOptions, TokenRequest
+from callweave.simulator.oauth import TokenRequest
 from callweave.simulator.reconciled import Reconciliation
+from callweave.simulator.run import SimulationOptions
 from callweave.standing import look, wait_idle
 from callweave.supervisor import ROLES
 from callweave.tenant_settings import revealed

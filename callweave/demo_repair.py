@@ -10,7 +10,8 @@ from pathlib import Path
 
 from callweave.child import die_with_parent
 from callweave.settings import Settings
-from callweave.simulator.api.server import DEFAULT_SECRET, ApiOptions, serve_api
+from callweave.simulator.api.access import DEFAULT_SECRET
+from callweave.simulator.api.server import ApiOptions, serve_api
 from callweave.simulator.ledger import LedgerSession, iterate_ledger
 
 LOOK_BACK = "4d"

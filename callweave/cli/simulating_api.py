@@ -3,15 +3,17 @@
 import asyncio
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from callweave.cli.common import print_table, say
-from callweave.simulator.api.access import Secret
+from callweave.simulator.api.access import DEFAULT_SECRET, Secret
 from callweave.simulator.api.faults import API_FAULTS
-from callweave.simulator.api.server import DEFAULT_SECRET, ApiOptions, serve_api
 from callweave.simulator.faults import parse_faults
+
+if TYPE_CHECKING:
+    from callweave.simulator.api.server import ApiOptions
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +47,8 @@ def simulate_api(
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Show every fault and exit.")] = False,
 ) -> None:
     """Serve TCCC's API for its own SDK: what `simulate` pushed, lost or never pushed, this knows."""
+    from callweave.simulator.api.server import ApiOptions
+
     if list_faults:
         print_table(["fault", "what it does"], list(API_FAULTS.items()))
         return
@@ -75,8 +79,10 @@ def simulate_api(
     asyncio.run(_serve(options))
 
 
-async def _serve(options: ApiOptions) -> None:
+async def _serve(options: "ApiOptions") -> None:
     """Serve until Ctrl-C or SIGTERM; print `ready <endpoint>` once the SDK is welcome."""
+    from callweave.simulator.api.server import serve_api
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,31 +1,16 @@
 """Commands to try it and to prove it: `simulate`, `verify`, `demo`."""
 
 import asyncio
-import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from callweave.cli.common import (
-    WRONG,
-    ConfigOption,
-    DataOption,
-    JsonOption,
-    err,
-    print_json,
-    print_table,
-    say,
-    settings_of,
-)
-from callweave.simulator import FAULTS, SimulationOptions, SimulationReport, TokenRequest, parse_faults
-from callweave.simulator import Progress as SimulationProgress
-from callweave.simulator import simulate as run_simulation
-from callweave.simulator.oauth import TokenAuth
+from callweave.cli.common import WRONG, ConfigOption, DataOption, JsonOption, print_json, print_table, settings_of
 
-PLAIN_PROGRESS_STEPS = 10
+if TYPE_CHECKING:
+    from callweave.simulator.oauth import TokenRequest
 
 
 def register(app: typer.Typer) -> None:
@@ -53,12 +38,18 @@ def simulate(
     client_secret: Annotated[
         str | None, typer.Option(help="OAuth 2.0: the secret.", envvar="SIMULATE_CLIENT_SECRET")
     ] = None,
-    client_auth: Annotated[TokenAuth, typer.Option(help="OAuth 2.0: how the client says who it is.")] = "form",
+    client_auth: Annotated[
+        Literal["form", "basic", "json"], typer.Option(help="OAuth 2.0: how the client says who it is.")
+    ] = "form",
     insecure: Annotated[bool, typer.Option("--insecure", help="Take any TLS certificate.")] = False,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Show every fault and exit.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Push calls as TCCC would, with its retries and its faults. The ledger is what was sent, and the truth."""
+    from callweave.cli.simulating import report_lines, simulate_visibly
+    from callweave.simulator.faults import FAULTS, parse_faults
+    from callweave.simulator.run import SimulationOptions, SimulationReport
+
     if list_faults:
         print_table(["fault", "what it does"], list(FAULTS.items()))
         return
@@ -90,8 +81,10 @@ def simulate(
 
 
 def _token_request(
-    url: str | None, client_id: str | None, client_secret: str | None, auth: TokenAuth
-) -> TokenRequest | None:
+    url: str | None, client_id: str | None, client_secret: str | None, auth: Literal["form", "basic", "json"]
+) -> "TokenRequest | None":
+    from callweave.simulator.oauth import TokenRequest
+
     if url is None and client_id is None:
         return None
     if not (url and client_id and client_secret):
@@ -149,52 +142,3 @@ def demo(
 
     settings = settings_of(config, data or Path("callweave-demo"), role="demo")
     raise typer.Exit(asyncio.run(run_demo(settings, config=config, sessions=sessions, seed=seed, rate=rate or None)))
-
-
-async def simulate_visibly(options: SimulationOptions) -> SimulationReport:
-    """Simulate with a progress bar on a terminal, plain lines otherwise; Ctrl-C leaves the ledger of what was sent."""
-    task = asyncio.ensure_future(_with_progress(options))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        where = f"; the ledger {options.ledger} tells of what was sent" if options.ledger else ""
-        say(f"interrupted{where}")
-        raise typer.Exit(WRONG) from None
-
-
-def report_lines(report: SimulationReport) -> list[str]:
-    """What a run did, for people."""
-    answers = ", ".join(f"{count} {answer}" for answer, count in report.answers.items())
-    lines = [
-        f"{report.sessions} sessions, {report.pushes} pushes (seed {report.seed}) in {report.elapsed_seconds:.1f} s",
-        f"{report.deliveries} deliveries: {report.retries} retries, {report.redeliveries} though answered; {answers}",
-        f"{report.useless} useless pushes, {report.withheld} withheld, {report.given_up} given up",
-    ]
-    if report.latency_p50_ms is not None:
-        lines.append(
-            f"answers took p50 {report.latency_p50_ms:.1f} ms, p95 {report.latency_p95_ms:.1f} ms, "
-            f"p99 {report.latency_p99_ms:.1f} ms"
-        )
-    return lines
-
-
-async def _with_progress(options: SimulationOptions) -> SimulationReport:
-    if not err.is_terminal:
-        shown = 0
-
-        def tell(progress: SimulationProgress) -> None:
-            nonlocal shown
-            step = progress.pushes_settled * PLAIN_PROGRESS_STEPS // max(1, progress.pushes_total)
-            if step > shown:
-                shown = step
-                say(f"pushed {progress.pushes_settled} of {progress.pushes_total}")
-
-        return await run_simulation(options, tell)
-    columns = (TextColumn("pushing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task("pushing", total=None)
-        return await run_simulation(
-            options,
-            lambda progress: bar.update(task, completed=progress.pushes_settled, total=progress.pushes_total),
-        )

@@ -121,7 +121,7 @@ async def records_of(bootstrap_servers: str, topic: str) -> list[tuple[bytes, by
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         found = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             for partition in partitions:
                 while await consumer.position(partition) < ends[partition]:
                     record = await consumer.getone(partition)

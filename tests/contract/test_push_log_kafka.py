@@ -184,7 +184,7 @@ async def test_a_broker_that_dies_does_not_hold_up_the_close_and_one_that_return
         broker.stop()
         with pytest.raises(LogUnavailable):
             await log.append(an_entry())
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             await log.close()
     leftovers = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     assert leftovers == []

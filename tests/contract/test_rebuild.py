@@ -25,8 +25,8 @@ from sinks.correcting import Correction, correct, correcting_digest
 from sinks.ddl import names
 from sinks.discretion import Discretion
 from sinks.rows import lay_out, read_document
-from sinks.sink import Batch, LogPartition, Sink
-from sinks.warehouse import open_sink
+from sinks.sink import Batch, LogPartition, Reader, Sink
+from sinks.warehouse import open_reader, open_sink
 from streams.core.fold import fold
 from tests.support.events import APP, an_event
 from tests.support.lakes import DUCKLAKE, PARQUET, lay_out_ducklake
@@ -73,18 +73,22 @@ class Case:
             sink.write(Batch(rows, (), {}, {}))
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with closing(self.opened()) as sink:
-            return sink.query(sql).rows
+        with self.read() as reader:
+            return reader.query(sql).rows
+
+    def read(self) -> closing[Reader]:
+        """Only to read: opening a warehouse to write costs a lake a second."""
+        return closing(open_reader(self.url, data_dir=self.data_dir))
 
     def everything(self) -> dict[str, list[str]]:
         """Every row but for what orders documents and when it was committed."""
         unlike = ("document_digest", "loaded_at")
-        with closing(self.opened()) as sink:
+        with self.read() as reader:
             return {
                 table.name: sorted(
                     map(
                         repr,
-                        sink.query(
+                        reader.query(
                             f"SELECT {names([name for name in table.column_names if name not in unlike])} "
                             f"FROM {table.name}"
                         ).rows,

@@ -15,7 +15,7 @@ from sinks.duckdb import DuckDbSink
 from sinks.snapshot import SnapshotError, Snapshots
 from tests.contract.test_sinks import a_batch
 from tests.support.loading import Log
-from tests.support.program import Program
+from tests.support.program import Program, eventually
 from tests.support.sessions import a_leg, a_session, session_record
 
 READER = """
@@ -127,7 +127,8 @@ async def test_readers_find_no_error_and_no_torn_count_while_the_loader_writes_a
     settings = Settings.model_validate({"data_dir": tmp_path / "data"})
     asked, copies = [], []
     with program.role("loader"):
-        program.run("status", "--wait-idle", "60")
+        # Idle it is before it has made its tables, too.
+        eventually(lambda: program.run("sql", "select 1 from sessions", expect=None).returncode == 0)
         sending = asyncio.create_task(log.send(log.sessions, records))
         async with asyncio.timeout(60):
             while not asked or asked[-1][3] < versions:
@@ -201,7 +202,7 @@ def test_the_command_publishes_with_and_without_a_loader(kafka, topic_prefix, tm
     program.run("topics", "apply")
     published = tmp_path / "data" / "published" / "calls.duckdb"
     with program.role("loader"):
-        program.run("status", "--wait-idle", "60")
+        eventually(lambda: program.run("sql", "select 1 from sessions", expect=None).returncode == 0)
         beside = json.loads(program.run("snapshot", "--json", "--to", str(tmp_path / "mine.duckdb")).stdout)
     published.unlink()
     alone = program.run("snapshot").stdout.strip()

@@ -30,8 +30,8 @@ from pathlib import Path
 
 from callweave.broker.local import VERSION
 from tests.faults.audit import audit, keep_evidence, until_compacted
-from tests.faults.fork_server import ForkServer
-from tests.faults.trial import FAULTS, NoProgressError, Restart, Trial, TrialBroker, broker_restart
+from tests.faults.trial import FAULTS, IMPORTED_BY_WORKERS, NoProgressError, Restart, Trial, TrialBroker, broker_restart
+from tests.support.fork_server import ForkServer
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "engine-trials.jsonl"
@@ -279,7 +279,7 @@ class Campaign:
 
     def run(self) -> None:
         """Until nothing is left, or time is up. Raises UncleanError at the first trial of ours that is not clean."""
-        with self._broker, self._restarted, ForkServer() as self._forks:
+        with self._broker, self._restarted, ForkServer(IMPORTED_BY_WORKERS) as self._forks:
             asyncio.run(self._run())
 
     async def _run(self) -> None:

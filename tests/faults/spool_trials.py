@@ -71,7 +71,7 @@ async def _run(folder: Path, trial: int, *, dies: str, until_empty: bool) -> Non
     log = SpoolingPushLog(kafka, options, lambda: NOW, CollectorRegistry())
     await log.start()
     if until_empty or dies:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while log.degraded() is not None:  # noqa: ASYNC110  (a spool has no events of its own)
                 await asyncio.sleep(0.01)
         await log.close()

@@ -19,7 +19,7 @@ LIMIT = 600
 assert BATCH_EVENTS_MAX < LIMIT < 2 * BATCH_EVENTS_MAX < POISON, "one batch passes, the second trips"
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_nothing_but_poison_halts_worker_and_loader_and_after_the_fix_no_letter_is_doubled(
     tmp_path: Path, kafka: str, topic_prefix: str
 ) -> None:

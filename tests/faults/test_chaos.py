@@ -15,7 +15,7 @@ SECONDS = 30.0
 
 
 @pytest.mark.services
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_nothing_that_was_answered_is_lost_whatever_strikes(tmp_path: Path) -> None:
     said: list[str] = []
     options = Options(

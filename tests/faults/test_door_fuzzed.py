@@ -43,7 +43,7 @@ def a_receiver(**options: Any) -> Iterator[tuple[str, ReceiverOptions]]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     url, loop, stop = started
     yield url.removesuffix(chosen.path), chosen
     loop.call_soon_threadsafe(stop.set)

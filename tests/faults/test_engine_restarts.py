@@ -23,7 +23,7 @@ from tests.faults.audit import read_sessions
 from tests.faults.trial import PARTITIONS, session_events
 from tests.support.program import Program
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

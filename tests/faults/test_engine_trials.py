@@ -12,7 +12,7 @@ from tests.support.broker import kafka_version
 
 SESSIONS = 300
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -108,7 +108,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return embedded.get(request.param) or str(request.getfixturevalue(f"{request.param}_url"))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_killed_at_any_point_it_goes_on_where_its_rows_are(log: Log, tmp_path: Path, url: str) -> None:
     load = Load(seed=5)
     chance = random.Random(17)
@@ -236,7 +236,7 @@ async def test_a_full_disk_is_waited_for(log: Log, tmp_path: Path) -> None:
         await agrees(log, load, disk.path, DUCKDB)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_a_broker_that_was_killed_and_came_back_is_read_on(tmp_path: Path) -> None:
     load = Load(seed=10)
     broker = LocalBroker(tmp_path / "kafka", heap_mb=256)

@@ -22,7 +22,7 @@ def drain(folder: Path) -> None:
     assert process.exitcode == 0
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_everything_that_was_answered_is_in_kafka_after_dozens_of_kills(tmp_path: Path) -> None:
     chance = random.Random(13)
     for trial in range(KILLS):

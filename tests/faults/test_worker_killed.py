@@ -15,7 +15,7 @@ KILLS = 3
 ABSORBED_BEFORE_A_KILL = 60
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 def test_kills_of_the_worker_lose_nothing_and_double_nothing(tmp_path: Path, kafka: str, topic_prefix: str) -> None:
     program = Program(tmp_path / "data", kafka, topic_prefix)
     program.run("topics", "apply")
@@ -46,6 +46,6 @@ def absorbed_by(program: Program, worker: "subprocess.Popen[str]") -> int:
     if entry.get("pid") != worker.pid:
         return 0
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{entry['admin_url']}/metrics", timeout=10) as response:
+    with opener.open(f"{entry['admin_url']}/metrics", timeout=60) as response:
         counts = re.findall(r"^callweave_events_absorbed_total{.*} (\S+)$", response.read().decode(), re.MULTILINE)
     return int(sum(map(float, counts)))

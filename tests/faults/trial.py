@@ -36,8 +36,8 @@ from callweave.topics import apply_topics, worker_group
 from schemas.canonical import canonical, digest
 from schemas.events import TOPIC_OF, WIRE_MODELS, EventKind, NormalizedEvent
 from schemas.topics import SESSIONS, TOPICS
-from tests.faults.fork_server import ForkServer, Order, Started
-from tests.support.program import COMMAND, Program
+from tests.support.fork_server import ForkServer, Order, Started
+from tests.support.program import COMMAND, COMMAND_LINE, Program
 
 PARTITIONS = 4
 WAITING_SHARE = 0.75
@@ -49,8 +49,19 @@ AWAY_SECONDS_MAX = 3.0
 LOOK_SECONDS = 0.1
 """How often the group's commits are looked at."""
 STILL_SECONDS_MAX = 90.0
-COMMAND_LINE, STOCK, WITH_STANDBYS = "callweave.cli.app", "tests.faults.stock_worker", "tests.faults.standby_worker"
+STOCK, WITH_STANDBYS = "tests.faults.stock_worker", "tests.faults.standby_worker"
 """Modules whose `main` is a worker."""
+IMPORTED_BY_WORKERS = (
+    COMMAND_LINE,
+    "callweave.roles.worker",
+    WITH_STANDBYS,
+    STOCK,
+    "aiokafka.admin",
+    "faust.stores.memory",
+    "faust.stores.rocksdb",
+    "faust.transport.drivers.aiokafka",
+)
+"""Sooner or later, ours and stock Faust's."""
 PAUSE_LONGER_THAN_THE_SESSION = 12.0
 PAUSE_SHORTER_THAN_THE_SESSION = 5.0
 SENDS_FAIL_SECONDS = 2.0

@@ -50,7 +50,7 @@ def watched(tmp_path: Path, topic_prefix: str, postgres_url: str) -> Iterator[tu
 
 def push(program: Program, body: bytes) -> Mapping[str, Any]:
     url = program.roles()["receiver"]["push_url"]
-    with _direct.open(urllib.request.Request(f"{url}?action=cdr", data=body), timeout=30) as response:
+    with _direct.open(urllib.request.Request(f"{url}?action=cdr", data=body), timeout=60) as response:
         answer: dict[str, Any] = json.load(response)
     return answer
 
@@ -72,7 +72,7 @@ def fires(prometheus: Prometheus, *names: str, seconds: float = 60) -> None:
     )
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_alerts_rest_while_all_is_well_and_each_fires_for_what_it_watches(
     watched: tuple[Program, LocalBroker], tmp_path: Path
 ) -> None:

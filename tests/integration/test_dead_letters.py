@@ -19,7 +19,7 @@ from tests.support.pushes import a_cdr, a_record, body_of
 from tests.support.sessions import a_session, session_record
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_letters_are_listed_shown_mended_and_replayed_once(
     tmp_path: Path, kafka: str, topic_prefix: str, postgres_url: str
 ) -> None:
@@ -81,7 +81,7 @@ def test_letters_are_listed_shown_mended_and_replayed_once(
         assert told["replay_outcome"] == "KNOWN: its session has this receipt"
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_document_that_the_warehouse_refused_is_loaded_after_it_was_mended(
     tmp_path: Path, kafka: str, topic_prefix: str, postgres_url: str
 ) -> None:

@@ -105,7 +105,7 @@ def ask(url: str, body: dict[str, Any], key: str) -> Any:
     """The answer, or the status of a refusal."""
     request = urllib.request.Request(url, json.dumps(body).encode(), {"X-Api-Key": key})
     try:
-        with _direct.open(request, timeout=30) as response:
+        with _direct.open(request, timeout=60) as response:
             return json.load(response)
     except urllib.error.HTTPError as refused:
         return refused.code
@@ -141,7 +141,7 @@ def comparable(value: Any) -> Any:
 
 def stats(endpoint: str) -> dict[str, dict[str, Any]]:
     """What the simulator counted, by action."""
-    with _direct.open(f"http://{endpoint}/stats", timeout=10) as response:
+    with _direct.open(f"http://{endpoint}/stats", timeout=60) as response:
         counted: dict[str, dict[str, Any]] = json.load(response)["actions"]
     return {action: {name: of_one[name] for name in ("requests", "refused")} for action, of_one in counted.items()}
 

@@ -115,7 +115,7 @@ def test_without_its_key_nothing_is_written(tmp_path: Path, kafka: str, topic_pr
     assert "PRIVACY__KEY" in keyless.run("rebuild", expect=2).stderr
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_numbers_are_masked_before_they_reach_the_warehouse(tmp_path: Path, kafka: str, topic_prefix: str) -> None:
     masked = {"PRIVACY__KEY": KEY, "PRIVACY__MASK_NUMBERS": "true"}
     program = Program(tmp_path / "data", kafka, topic_prefix, masked)

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from callweave.simulator import SimulationOptions, TokenRequest, simulate
+from callweave.simulator.oauth import TokenRequest
+from callweave.simulator.run import SimulationOptions, simulate
 from tests.support.certificates import write_pair
 from tests.support.program import COMMAND, Program, eventually
 from tests.support.pushes import a_cdr, body_of
@@ -62,7 +63,7 @@ class Caller:
     def ask(self, url: str, body: bytes, **headers: str) -> tuple[int, dict[str, Any]]:
         request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json", **headers})
         try:
-            with self._opener.open(request, timeout=10) as response:
+            with self._opener.open(request, timeout=60) as response:
                 return response.status, json.load(response)
         except urllib.error.HTTPError as exc:
             return exc.code, json.load(exc)
@@ -82,7 +83,7 @@ def recording_receiver(program: Program, records: Path, log: Path) -> Iterator[s
             yield eventually(lambda: program.roles().get("receiver", {}).get("push_url"))
         finally:
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
 
 
 def first_push_is_shown(program: Program, push: Callable[..., int]) -> None:
@@ -135,7 +136,7 @@ def test_two_accounts_push_by_https_and_the_first_push_is_shown_and_kept(program
         # A renewed certificate is shown without a restart.
         write_pair(tls, name="renewed")
         caller = Caller(tls / "cert.pem")
-        eventually(lambda: may_fail(lambda: push(1400000001, "north", "north-password-1") == 200), seconds=30)
+        eventually(lambda: may_fail(lambda: push(1400000001, "north", "north-password-1") == 200))
 
     reasons = [line["reason"] for line in json.loads(program.run("dead-letters", "list", "--json").stdout)]
     assert reasons == ["FOREIGN_APP", "FOREIGN_APP"]
@@ -156,7 +157,7 @@ def may_fail(ask: Callable[[], bool]) -> bool:
         return False
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_tokens_of_one_receiver_open_another_and_outlive_a_rotation(
     tmp_path: Path, kafka: str, topic_prefix: str
 ) -> None:

@@ -32,7 +32,7 @@ PEOPLE: dict[str, Any] = {"UserRemark": "planted-remark", "Uui": "planted-uui", 
 
 
 @pytest.mark.parametrize("as_format", ["json", "console"])
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_whatever_goes_wrong_no_log_holds_what_was_pushed_or_who_may_push(
     tmp_path: Path, kafka: str, topic_prefix: str, as_format: str
 ) -> None:
@@ -120,7 +120,7 @@ def get(url: str) -> tuple[int, Any]:
     import urllib.request
 
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as response:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=60) as response:
             return response.status, None
     except urllib.error.HTTPError as exc:
         return exc.code, None

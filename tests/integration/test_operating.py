@@ -22,7 +22,7 @@ def ask(url: str, *, data: bytes | None = None, headers: dict[str, str] | None =
     request = urllib.request.Request(url, data=data, headers=headers or {})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=10) as response:
+        with opener.open(request, timeout=60) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as exc:
         return exc.code, json.load(exc)
@@ -111,7 +111,7 @@ def test_up_brings_its_own_kafka_and_starts_it_again_when_it_dies(tmp_path: Path
         assert {row["session_id"] for row in program.sql("select session_id from sessions")} == {"1", "2"}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_up_that_cannot_drain_says_what_is_pending_and_loses_nothing(program: Program, postgres_url: str) -> None:
     program.settings["WAREHOUSE__URL"] = "postgresql://127.0.0.1:1/away"
     process = program.start("up")

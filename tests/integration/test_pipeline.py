@@ -69,7 +69,7 @@ def test_everything_that_was_sent_is_there_once_in_every_warehouse(
     faults = [f"--fault={name}={rate}" for name, rate in TROUBLE.items()]
 
     with duckdb.up() as url, postgres.role("loader"), clickhouse.role("loader"):
-        duckdb.run("simulate", f"--url={url}", "--sessions=2000", "--seed=7", f"--ledger={ledger}", *faults)
+        duckdb.run("simulate", f"--url={url}", "--sessions=700", "--seed=7", f"--ledger={ledger}", *faults)
         for program in programs:
             program.run("status", "--wait-idle", "120")
             program.run("verify", f"--ledger={ledger}")

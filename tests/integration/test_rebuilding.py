@@ -116,7 +116,7 @@ async def test_a_rebuild_that_is_killed_half_way_has_done_no_harm_and_the_next_o
             other = program.run("rebuild", expect=2).stderr
         finally:
             killed.send_signal(signal.SIGKILL)
-            assert killed.wait(30) == -signal.SIGKILL
+            assert killed.wait(60) == -signal.SIGKILL
         somebody.rollback()
         half = count("sessions"), count("legs")
         done = rebuild(program, expect=0)

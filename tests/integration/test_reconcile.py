@@ -49,19 +49,19 @@ def api_of(program: Program, ledger: Path, *faults: str) -> Iterator[str]:
         yield process.stdout.readline().removeprefix("ready ").strip()
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def asked(endpoint: str) -> dict[str, int]:
     """What the simulator counted of DescribeTelCdr."""
-    with _direct.open(f"http://{endpoint}/stats", timeout=10) as response:
+    with _direct.open(f"http://{endpoint}/stats", timeout=60) as response:
         counts: dict[str, int] = json.load(response)["actions"].get("DescribeTelCdr", {"requests": 0})
     return counts
 
 
 def apps_of(endpoint: str) -> str:
     """The applications that it knows."""
-    with _direct.open(f"http://{endpoint}/stats", timeout=10) as response:
+    with _direct.open(f"http://{endpoint}/stats", timeout=60) as response:
         return ",".join(map(str, json.load(response)["sdk_app_ids"]))
 
 
@@ -147,7 +147,7 @@ def completeness_of(program: Program, *arguments: str, expect: int = 0) -> dict[
 
 def metrics_of(program: Program, role: str) -> str:
     """What a role's admin port tells."""
-    with _direct.open(f"{program.roles()[role]['admin_url']}/metrics", timeout=10) as response:
+    with _direct.open(f"{program.roles()[role]['admin_url']}/metrics", timeout=60) as response:
         return str(response.read().decode())
 
 
@@ -183,7 +183,7 @@ def test_up_reconciles_by_itself_and_says_what_keeps_it_from_it(tmp_path: Path, 
 def order(endpoint: str, orders: dict[str, object]) -> None:
     """Change the simulator while it serves."""
     request = urllib.request.Request(f"http://{endpoint}/control", json.dumps(orders).encode())
-    _direct.open(request, timeout=10).close()
+    _direct.open(request, timeout=60).close()
 
 
 def test_reconcile_without_a_key_says_what_to_set(tmp_path: Path, kafka: str, topic_prefix: str) -> None:

@@ -33,7 +33,7 @@ def sessions_schema(prefix: str, **changes: object) -> dict[str, str]:
     return {"schemaType": "JSON", "schema": json.dumps(schema)}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_command_registers_and_twice_equals_once(registry_url: str, tmp_path: Path) -> None:
     program = Program(tmp_path / "data", "127.0.0.1:1", "twice.", {"REGISTRY__URL": registry_url})
     before = program.run("contracts", "register", "--check").stdout
@@ -47,7 +47,7 @@ def test_the_command_registers_and_twice_equals_once(registry_url: str, tmp_path
     assert {subject for subject in there if subject.startswith("twice.")} == set(subjects("twice."))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_member_more_may_come_and_what_breaks_readers_may_not(registry_url: str) -> None:
     registry = Registry(registry_url)
     list(register(registry, "breaks."))
@@ -63,7 +63,7 @@ def test_a_member_more_may_come_and_what_breaks_readers_may_not(registry_url: st
             registry.ask("POST", f"/subjects/{subject}/versions", broken)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_registry_that_holds_more_than_we_do_makes_the_command_end_with_one(
     registry_url: str, tmp_path: Path
 ) -> None:

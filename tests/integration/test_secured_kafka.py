@@ -52,7 +52,7 @@ def settings_of(broker: SecuredKafka, prefix: str) -> Settings:
 
 def push(url: str, session_id: str) -> dict[str, Any]:
     body = json.dumps({"SdkAppId": 1, "SessionId": session_id, "Direction": 0}).encode()
-    with _direct.open(urllib.request.Request(f"{url}?action=cdr", data=body), timeout=30) as response:
+    with _direct.open(urllib.request.Request(f"{url}?action=cdr", data=body), timeout=60) as response:
         answer: dict[str, Any] = json.load(response)
     return answer
 
@@ -122,9 +122,9 @@ def test_every_role_and_every_command_works_over_tls_and_scram_with_the_listed_p
                 held.enter_context(program.role(client))
         url = eventually(lambda: operator.roles().get("receiver", {}).get("push_url"))
         body = json.dumps(a_record(SdkAppId=call.sdk_app_id, SessionId="s", RecordURL=f"{host.url}/r.wav")).encode()
-        with _direct.open(urllib.request.Request(f"{url}?action=record", data=body), timeout=30) as response:
+        with _direct.open(urllib.request.Request(f"{url}?action=record", data=body), timeout=60) as response:
             assert json.load(response)["ErrCode"] == 0
-        with _direct.open(urllib.request.Request(url, data=b"no JSON"), timeout=30) as response:
+        with _direct.open(urllib.request.Request(url, data=b"no JSON"), timeout=60) as response:
             assert json.load(response)["ErrCode"] == 0
         for client in set(Client) - {Client.OPERATOR}:
             eventually(lambda client=client: readiness(operator, client).get("ready"))
@@ -158,7 +158,7 @@ def an_api(folder: Path, program: Program, call: Session) -> Iterator[str]:
         yield process.stdout.readline().removeprefix("ready ").strip()
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def files(program: Program) -> list[dict[str, Any]]:
@@ -179,7 +179,7 @@ async def tried(settings: Settings, topic: str, operation: Operation) -> None:
             await consumer.getone()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("client", "name", "operation"),
     [
@@ -239,7 +239,7 @@ def listed(broker: SecuredKafka, prefix: str, client: Client, name: str, operati
     return next(acl for acl in acls if (acl.client, acl.name, acl.operation) == (client, f"{prefix}{name}", operation))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "lacking",
     [

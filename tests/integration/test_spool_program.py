@@ -60,7 +60,7 @@ async def events_of(bootstrap_servers: str, topic: str, partitions: int) -> list
         await consumer.stop()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_pushes_that_came_while_kafka_was_away_arrive_when_it_is_back_as_they_were(
     tmp_path: Path, broker: LocalBroker
 ) -> None:
@@ -106,7 +106,7 @@ def test_pushes_that_came_while_kafka_was_away_arrive_when_it_is_back_as_they_we
     assert all(begun.replace(microsecond=0) <= event.received_at <= ended for event in spooled)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_up_takes_pushes_before_its_kafka_is_there_and_drains_them_all(tmp_path: Path, broker: LocalBroker) -> None:
     broker.stop()
     program = Program(tmp_path / "data", broker.bootstrap_servers, "y.")

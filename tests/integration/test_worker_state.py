@@ -150,7 +150,7 @@ def one_of_each_partition(records: list[Any]) -> list[Any]:
     return list({record.partition: record for record in records}.values())
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_state_over_restarts(program: Program) -> None:
     """Warm: only the tail is read. Damaged: set aside, read again. Of another log: set aside. One set-up for all."""
     now = datetime.now(UTC).replace(microsecond=0)
@@ -186,7 +186,7 @@ def test_state_over_restarts(program: Program) -> None:
     assert len(session_records(program)) == COUNT + len(tail), "restoring published nothing"
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_sessions_are_retired_through_a_kill_and_stay_so_while_the_warehouse_keeps_its_rows(program: Program) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     sessions = 1500
@@ -216,7 +216,7 @@ def test_sessions_are_retired_through_a_kill_and_stay_so_while_the_warehouse_kee
         assert program.sql("select reason from dead_letters") == [{"reason": "SESSION_RETIRED"}]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_worker_whose_batch_never_ends_fails_liveness_and_says_where(program: Program) -> None:
     program.settings["WORKER__STALL_SECONDS_MAX"] = "10"
     publish(program, [a_cdr("s1", received_at=datetime.now(UTC).replace(microsecond=0))])

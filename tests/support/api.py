@@ -11,7 +11,8 @@ from tencentcloud.common.credential import Credential
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 
-from callweave.simulator.api.server import DEFAULT_SECRET, ApiOptions, ApiServer, serve_api
+from callweave.simulator.api.access import DEFAULT_SECRET
+from callweave.simulator.api.server import ApiOptions, ApiServer, serve_api
 from callweave.simulator.facts import Session
 from callweave.simulator.ledger import note_session, write_ledger
 from callweave.simulator.scenario import make_sessions

@@ -20,7 +20,7 @@ from sinks.kafka_source import HaulLimits
 from sinks.loader import Loader, LoaderSettings
 from sinks.warehouse import open_reader, open_sink
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 120
 DUCKDB = "duckdb:///calls.duckdb"
 # Everything that is asked now and then is asked at once, so that no test waits for it.
 SETTINGS = LoaderSettings(

@@ -9,7 +9,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from callweave.simulator.api.server import DEFAULT_SECRET, ApiServer
+from callweave.simulator.api.access import DEFAULT_SECRET
+from callweave.simulator.api.server import ApiServer
 from ingest.kafka_publisher import KafkaLogOptions, Record
 from ingest.reconcile.account import Account
 from ingest.reconcile.client import ApiClient

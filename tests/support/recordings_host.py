@@ -105,7 +105,7 @@ def recordings_host() -> Iterator[Host]:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         yield host
     finally:

@@ -103,6 +103,6 @@ async def a_spool(directory: Path, kafka: FickleLog | None = None, **options: An
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait for a condition."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  (a spool has no events of its own)
             await asyncio.sleep(0.01)

@@ -11,8 +11,8 @@ import pytest
 from tencentcloud.ccc.v20200210.models import DescribeTelCdrRequest
 from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
 
-from callweave.simulator.api.access import Secret
-from callweave.simulator.api.server import DEFAULT_SECRET, ApiServer
+from callweave.simulator.api.access import DEFAULT_SECRET, Secret
+from callweave.simulator.api.server import ApiServer
 from callweave.simulator.facts import Session
 from callweave.simulator.office import SDK_APP_IDS
 from tests.support.api import NOW, Caller, a_ledger_of, served, some_sessions

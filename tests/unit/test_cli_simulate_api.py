@@ -42,7 +42,7 @@ def test_it_serves_a_ledger_until_it_is_told_to_stop(tmp_path: Path, monkeypatch
             client.call_json("DescribeTelCdr", {"SdkAppId": OTHER_APP, **WINDOW})
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert word == "ready"
         assert page["TotalCount"] > 0
         assert raised.value.code == "UnauthorizedOperation"

@@ -138,7 +138,7 @@ async def test_a_batch_gathers_what_comes_within_its_time() -> None:
     consumer.queue.force_put_nowait(an_event(CDR, 0))
     await asyncio.sleep(0)
     consumer.queue.force_put_nowait(an_event(CDR, 1))
-    assert len(await asyncio.wait_for(taking, 10)) == 2, "full before its time is over"
+    assert len(await asyncio.wait_for(taking, 50)) == 2, "full before its time is over"
 
 
 async def test_the_end_that_faust_throws_into_the_queue_ends_the_stream() -> None:

@@ -54,7 +54,7 @@ async def a_bench(*scripts: dict[str, object], ack_seconds_max: float = 5.0) -> 
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  (the log has no events of its own)
             await asyncio.sleep(0.005)
 

@@ -24,7 +24,7 @@ async def connected(house: House) -> tuple[asyncio.StreamReader, asyncio.StreamW
 
 
 async def answer_on(reader: asyncio.StreamReader) -> bytes:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return await reader.read()
 
 

@@ -86,7 +86,7 @@ async def house() -> AsyncIterator[House]:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  (journals and counters have no events)
             await asyncio.sleep(0.005)
 
@@ -101,7 +101,7 @@ async def raw_exchange(house: House, *chunks: bytes) -> bytes:
     for chunk in chunks:
         writer.write(chunk)
         await writer.drain()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         answer = await reader.read()
     writer.close()
     return answer

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from callweave.simulator import SimulationError, SimulationOptions, TokenRequest, simulate
+from callweave.simulator.oauth import TokenRequest
+from callweave.simulator.run import SimulationError, SimulationOptions, simulate
 
 
 @dataclass

@@ -13,17 +13,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from callweave.simulator import (
-    FAULTS,
-    FaultError,
-    LedgerError,
-    Progress,
-    SimulationError,
-    SimulationOptions,
-    SimulationReport,
-    simulate,
-)
-from callweave.simulator.ledger import Ledger, read_ledger
+from callweave.simulator.faults import FAULTS, FaultError
+from callweave.simulator.ledger import Ledger, LedgerError, read_ledger
+from callweave.simulator.run import Progress, SimulationError, SimulationOptions, SimulationReport, simulate
 
 NOW = 1_764_000_000
 OK = {"ErrCode": 0, "ErrMsg": ""}

@@ -99,7 +99,7 @@ async def test_a_loader_that_stands_still_is_told_and_one_that_waits_for_its_war
     watch = StallWatch(0.2)
     watching = asyncio.create_task(watch_loader(watch, lambda: status))  # type: ignore[arg-type, return-value]
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await until(lambda: watch.stalled_because() is not None)
             status.reason = "the warehouse does not answer"
             await until(lambda: watch.stalled_because() is None)
@@ -139,7 +139,7 @@ async def test_the_supervisor_ends_a_role_that_is_not_live(tmp_path: Path, monke
         await asyncio.sleep(0.3)
         assert process.returncode is None, "a live role is left alone"
         reason[0] = "partition 3 of tccc.cdr has made no progress"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await process.wait()
             await asking
         assert said == ["the worker is not live, ending it: partition 3 of tccc.cdr has made no progress"]

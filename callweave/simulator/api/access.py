@@ -14,6 +14,9 @@ class Secret:
     sdk_app_ids: frozenset[int] = frozenset()
 
 
+DEFAULT_SECRET = Secret("AKIDsimulated", "simulated-key")
+
+
 @dataclass(slots=True)
 class Access:
     """The secrets, and what has been taken from them."""

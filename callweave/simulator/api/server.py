@@ -18,7 +18,7 @@ from typing import Any
 
 from aiohttp import web
 
-from callweave.simulator.api.access import Access, Secret
+from callweave.simulator.api.access import DEFAULT_SECRET, Access, Secret
 from callweave.simulator.api.actions import Desk, Json, action_named, answer
 from callweave.simulator.api.errors import ApiError
 from callweave.simulator.api.faults import API_FAULTS, REQUEST_FAULTS
@@ -30,7 +30,6 @@ from callweave.simulator.faults import Dice, check_faults
 from callweave.simulator.ledger import LedgerSession, facts_of, iterate_ledger
 
 VERSION = "2020-02-10"
-DEFAULT_SECRET = Secret("AKIDsimulated", "simulated-key")
 LIST_FIELDS = {"new": ("TelCdrList",), "old": ("TelCdrs",), "both": ("TelCdrList", "TelCdrs")}
 
 

@@ -1,10 +1,10 @@
-"""Workers on demand: one process that has imported all that a worker needs, and is forked for each start of one.
+"""Programs on demand: one process that has imported all that they need, and is forked for each start of one.
 
 The rule: before the fork nothing happens but imports (no thread, no event loop, no store: `serve` looks before each),
 and after it everything is the real program's, from its entry on. A start costs a tenth of a new interpreter's processor
 time. The standard library's fork server would import the caller's `__main__` (pytest) into every worker.
 
-    python -m tests.faults.fork_server     reads orders on standard input, answers on standard output; see `ForkServer`
+    python -m tests.support.fork_server MODULES    reads orders on standard input, answers on standard output
 """
 
 import contextlib
@@ -29,19 +29,9 @@ ANSWER_SECONDS_MAX = 60.0
 """How long importing everything, or a fork on a machine that has other work, may take."""
 
 THREADLESS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
-"""numpy and pyarrow, which the command line imports and a worker never calls, start threads when they are imported."""
-
-
-IMPORTED = (
-    "callweave.cli.app",
-    "callweave.roles.worker",
-    "tests.faults.standby_worker",
-    "tests.faults.stock_worker",
-    "aiokafka.admin",
-    "faust.stores.memory",
-    "faust.stores.rocksdb",
-    "faust.transport.drivers.aiokafka",
-)
+"""numpy and pyarrow start threads when they are imported."""
+IS_POSSIBLE = hasattr(os, "pidfd_open")
+"""Only Linux tells of a process's end through a descriptor."""
 
 
 class Started(Protocol):
@@ -70,6 +60,9 @@ class Order:
     arguments: Sequence[str]
     environment: Mapping[str, str]
     log: str
+    output: str = ""
+    """The file for standard output; empty is the log, which takes what the process says otherwise."""
+    folder: str = field(default_factory=os.getcwd)
 
 
 @dataclass
@@ -104,12 +97,12 @@ class Forked:
 
 
 class ForkServer:
-    """The caller's side: starts the server, passes orders on, and keeps who has ended. For one thread."""
+    """The caller's side: starts the server, passes orders on, and keeps who has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, modules: Sequence[str]) -> None:
         environment = {**os.environ, **THREADLESS}
         self._server = spawn(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-m", __name__, *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -117,14 +110,16 @@ class ForkServer:
         )
         self._forked: SimpleQueue[Forked | None] = SimpleQueue()
         self._running: dict[int, Forked] = {}
+        self._one_order_at_a_time = threading.Lock()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def start(self, order: Order) -> Forked:
         """Fork, and be it."""
         assert self._server.stdin is not None
-        self._server.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
-        self._server.stdin.flush()
-        forked = self._forked.get(timeout=ANSWER_SECONDS_MAX)
+        with self._one_order_at_a_time:
+            self._server.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
+            self._server.stdin.flush()
+            forked = self._forked.get(timeout=ANSWER_SECONDS_MAX)
         if forked is None:
             raise RuntimeError(f"the fork server ended with {self._server.wait()}; it says why on standard error")
         return forked
@@ -154,17 +149,12 @@ class ForkServer:
 
 
 def main() -> None:
-    import_all()
+    for name in sys.argv[1:]:
+        importlib.import_module(name)
     gc.freeze()  # what was imported stays shared with the children, whatever they collect
     order = serve()
     if order is not None:  # we are a child
         become(order)()
-
-
-def import_all() -> None:
-    """What a worker imports sooner or later, ours and stock Faust's."""
-    for name in IMPORTED:
-        importlib.import_module(name)
 
 
 def serve() -> Order | None:
@@ -204,12 +194,13 @@ def serve() -> Order | None:
 def become(order: Order) -> Callable[[], Any]:
     """Make this child what a new process of the program would be; what it has to call."""
     os.setsid()
+    os.chdir(order.folder)
     log = os.open(order.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    output = os.open(order.output or order.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for target, source in ((0, nothing), (1, log), (2, log)):
+    for target, source in enumerate((nothing, output, log)):
         os.dup2(source, target)
-    os.close(log)
-    os.close(nothing)
+        os.close(source)
     os.environ.clear()
     os.environ.update(order.environment)
     sys.argv = [order.module, *order.arguments]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from callweave import __version__
-from tests.faults.fork_server import ForkServer, Order
-from tests.support.program import eventually
+from tests.support.fork_server import ForkServer, Order
+from tests.support.program import COMMAND_LINE, eventually
 
 
 def an_order(
@@ -27,11 +27,11 @@ def is_there(pid: int) -> bool:
 
 
 def test_a_forked_program_is_the_program_and_ends_and_obeys_as_it_does(tmp_path: Path) -> None:
-    with ForkServer() as server:
-        said = server.start(an_order(tmp_path, module="callweave.cli.app", function="main", arguments=("--version",)))
-        assert said.wait(30) == said.poll() == 0
-        wrong = server.start(an_order(tmp_path, module="callweave.cli.app", function="main", arguments=("wrok",)))
-        assert wrong.wait(30) == 2
+    with ForkServer([COMMAND_LINE]) as server:
+        said = server.start(an_order(tmp_path, module=COMMAND_LINE, function="main", arguments=("--version",)))
+        assert said.wait(60) == said.poll() == 0
+        wrong = server.start(an_order(tmp_path, module=COMMAND_LINE, function="main", arguments=("wrok",)))
+        assert wrong.wait(60) == 2
         log = (tmp_path / "log").read_text()
         assert f"callweave {__version__}" in log
         assert "No such command 'wrok'" in log
@@ -43,7 +43,7 @@ def test_a_forked_program_is_the_program_and_ends_and_obeys_as_it_does(tmp_path:
             assert paused.poll() is None
             assert os.getsid(paused.pid) == paused.pid != os.getpid()
             paused.send_signal(number)
-            assert paused.wait(10) == -number
+            assert paused.wait(60) == -number
 
         left = server.start(an_order(tmp_path))
-    eventually(lambda: not is_there(left.pid), seconds=10)  # its parent is gone
+    eventually(lambda: not is_there(left.pid))  # its parent is gone
