@@ -167,7 +167,10 @@ class KafkaPublisher:
         batch = waiting[-1] if waiting else gathering._append_batch(gathering.create_builder(), place)  # noqa: SLF001
         # A list: aiokafka's compiled writer takes no other sequence.
         added = batch._builder.append(timestamp=None, key=key, value=record.value, headers=list(record.headers))  # noqa: SLF001
-        return None if added is None else batch.future
+        if added is None:
+            return None
+        acknowledgement: asyncio.Future[Any] = batch.future
+        return acknowledgement
 
     async def _sent(self, record: Record) -> asyncio.Future[Any]:
         """Let aiokafka send one record: it waits for room, and says what is wrong."""
