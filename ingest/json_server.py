@@ -97,7 +97,6 @@ class JsonRequestHandler(web.RequestHandler):
         else:
             self._waiter = None  # so that nobody is woken yet
             super().data_received(data)
-            self._waiter = waiter
             self._next(waiter)
         if self._request_count != begun:
             self._headers_came()
@@ -105,11 +104,20 @@ class JsonRequestHandler(web.RequestHandler):
             self._expect_headers()
 
     def _next(self, waiter: asyncio.Future[None]) -> None:
-        """Let the next request be answered, if there is one: on the express way, or else by aiohttp."""
-        if self._messages and not self._takes_express(waiter):
+        """Let the next request be answered, if there is one: on the express way, or else by aiohttp, which waits."""
+        if self._messages and self._takes_express():
+            self._parked = waiter
+            return
+        self._waiter = waiter
+        if self._messages:
             waiter.set_result(None)
 
-    def _takes_express(self, waiter: asyncio.Future[None]) -> bool:
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002  (aiohttp's)
+        """Go on reading, if it was stopped: aiohttp parses nothing once more for every body that is read."""
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
+    def _takes_express(self) -> bool:
         """Take the next request past aiohttp's own way, which makes a task, a request and a response for each."""
         message, payload = self._messages[0]
         server = self._server
@@ -128,7 +136,7 @@ class JsonRequestHandler(web.RequestHandler):
             self._resume_reading_if_drained()
         server.requests_count += 1
         self._request_in_progress = True
-        self._parked, self._waiter, self._is_late = waiter, None, False
+        self._is_late = False
         server.begin()
         self._express = self._loop.create_task(self._answer(answering))
         return True
@@ -176,7 +184,6 @@ class JsonRequestHandler(web.RequestHandler):
         self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
-        self._waiter = waiter
         self._next(waiter)
 
     def _expect_headers(self) -> None:

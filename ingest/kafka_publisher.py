@@ -169,8 +169,8 @@ class KafkaPublisher:
         added = batch._builder.append(timestamp=None, key=key, value=record.value, headers=list(record.headers))  # noqa: SLF001
         if added is None:
             return None
-        acknowledgement: asyncio.Future[Any] = batch.future
-        return acknowledgement
+        acknowledged: asyncio.Future[Any] = batch.future
+        return acknowledged
 
     async def _sent(self, record: Record) -> asyncio.Future[Any]:
         """Let aiokafka send one record: it waits for room, and says what is wrong."""
