@@ -105,10 +105,10 @@ class JsonRequestHandler(web.RequestHandler):
 
     def _next(self, waiter: asyncio.Future[None]) -> None:
         """Let the next request be answered, if there is one: on the express way, or else by aiohttp, which waits."""
+        self._parked, self._waiter = waiter, None
         if self._messages and self._takes_express():
-            self._parked = waiter
             return
-        self._waiter = waiter
+        self._parked, self._waiter = None, waiter
         if self._messages:
             waiter.set_result(None)
 
