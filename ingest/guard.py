@@ -71,6 +71,8 @@ class Guard:
 
     def admit_at_once(self, authorization: str | None, query: PushQuery) -> Authorised | None:
         """Authorise a push, if that needs no waiting; None where `admit` must be asked, for it knows what to answer."""
+        if self._access.provider is not None:
+            return None  # its keys may have to be fetched, which only a task can do
         authorising = self._access.authenticator.authorise(Presented(authorization, query.tokens))
         try:
             authorising.send(None)

@@ -123,6 +123,8 @@ class JsonRequestHandler(web.RequestHandler):
         server = self._server
         if server.express is None or not server.has_room or not isinstance(payload, StreamReader):
             return False
+        if self._paused:
+            return False  # who reads no answers gets no more of them: aiohttp waits until he does
         if isinstance(message, _ErrInfo) or message.should_close or message.upgrade or message.version != HttpVersion11:
             return False
         if not payload.is_eof() or payload.exception() is not None or self._parser is None:
