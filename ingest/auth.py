@@ -9,9 +9,9 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 BASIC_CHALLENGE = 'Basic realm="callweave", charset="UTF-8"'
 QUERY_CHALLENGE = 'QueryToken realm="callweave", parameter="token"'
@@ -70,7 +70,7 @@ Verdict = Authorised | Refused | Undecided
 class Authenticator(Protocol):
     """Decides about one request. It may wait (for an identity provider's keys), so it is awaited."""
 
-    async def authorise(self, presented: Presented) -> Verdict:
+    def authorise(self, presented: Presented) -> Coroutine[Any, Any, Verdict]:
         """Authorise or refuse; never raise for anything a stranger can send."""
         ...
 

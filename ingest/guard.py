@@ -69,6 +69,24 @@ class Guard:
                 )
                 return response
 
+    def admit_at_once(self, authorization: str | None, query: PushQuery) -> Authorised | None:
+        """Authorise a push, if that needs no waiting; None where `admit` must be asked, for it knows what to answer."""
+        if self._access.provider is not None:
+            return None  # its keys may have to be fetched, which only a task can do
+        authorising = self._access.authenticator.authorise(Presented(authorization, query.tokens))
+        try:
+            authorising.send(None)
+        except StopIteration as ended:
+            verdict = ended.value
+        else:
+            authorising.close()
+            return None
+        if not isinstance(verdict, Authorised):
+            return None
+        if verdict.expires_at is not None:
+            self._metrics.show_token_expiry(verdict.expires_at)
+        return verdict
+
     def foreign(self, authorised: Authorised, sdk_app_id: int) -> str | None:
         """Why a body of this account is none of the sender's; None where it is."""
         if not authorised.may_push_for(sdk_app_id):

@@ -7,15 +7,17 @@ drops the rest of a body that is still arriving, and it takes any number of conn
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, StreamReader, web
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.web_protocol import _ErrInfo
 from aiohttp.web_server import Server
 
-from ingest.answers import refused
+from ingest.answers import Answer, Stored, refused, wire_of
 from ingest.limits import DoorLimits
 
 Refusal = Callable[[int], None]
@@ -23,6 +25,9 @@ Refusal = Callable[[int], None]
 
 LimitReached = Callable[[str], None]
 """Told which limit a refusal is for, as a reason of `ingest.metrics`."""
+
+Express = Callable[[RawRequestMessage, StreamReader], Coroutine[Any, Any, Answer] | None]
+"""Begins to answer a request that is here with its whole body; None for what must go aiohttp's own way."""
 
 _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _WORDS = {
@@ -48,13 +53,16 @@ class ListenError(Exception):
 class JsonRequestHandler(web.RequestHandler):
     """One connection, whose low-level errors are answered in JSON."""
 
-    __slots__ = ("_header_timer", "_on_refusal", "_server")
+    __slots__ = ("_express", "_header_timer", "_is_late", "_on_refusal", "_parked", "_server")
 
     def __init__(self, server: "JsonServer", *, on_refusal: Refusal, **options: Any) -> None:
         super().__init__(server, **options)
         self._on_refusal = on_refusal
         self._server = server
         self._header_timer: asyncio.TimerHandle | None = None
+        self._express: asyncio.Task[None] | None = None  # a push on the express way
+        self._parked: asyncio.Future[None] | None = None  # what aiohttp waits on for the next request meanwhile
+        self._is_late = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, unless there are too many."""
@@ -71,15 +79,114 @@ class JsonRequestHandler(web.RequestHandler):
         self._headers_came()
         self._server.refused.discard(self)
         super().connection_lost(exc)
+        if self._parked is not None:
+            self._parked.cancel()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109  (aiohttp's)
+        """End the connection, after a while even while it waits for an answer."""
+        await super().shutdown(timeout)
+        if self._express is not None:
+            self._express.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Parse, and watch how long the headers of a request take."""
         begun = self._request_count
-        super().data_received(data)
+        waiter = self._waiter
+        if waiter is None or waiter.done() or self._messages:
+            super().data_received(data)
+        else:
+            self._waiter = None  # so that nobody is woken yet
+            super().data_received(data)
+            self._next(waiter)
         if self._request_count != begun:
             self._headers_came()
         elif self._waiter is not None:  # nothing is being answered, so this is a part of some headers
             self._expect_headers()
+
+    def _next(self, waiter: asyncio.Future[None]) -> None:
+        """Let the next request be answered, if there is one: on the express way, or else by aiohttp, which waits."""
+        self._parked, self._waiter = waiter, None
+        if self._messages and self._takes_express():
+            return
+        self._parked, self._waiter = None, waiter
+        if self._messages:
+            waiter.set_result(None)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002  (aiohttp's)
+        """Go on reading, if it was stopped: aiohttp parses nothing once more for every body that is read."""
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
+    def _takes_express(self) -> bool:
+        """Take the next request past aiohttp's own way, which makes a task, a request and a response for each."""
+        message, payload = self._messages[0]
+        server = self._server
+        if server.express is None or not server.has_room or not isinstance(payload, StreamReader):
+            return False
+        if self._paused:
+            return False  # who reads no answers gets no more of them: aiohttp waits until he does
+        if isinstance(message, _ErrInfo) or message.should_close or message.upgrade or message.version != HttpVersion11:
+            return False
+        if not payload.is_eof() or payload.exception() is not None or self._parser is None:
+            return False
+        answering = server.express(message, payload)
+        if answering is None:
+            return False
+        self._messages.popleft()
+        self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+        server.requests_count += 1
+        self._request_in_progress = True
+        self._is_late = False
+        server.begin()
+        self._express = self._loop.create_task(self._answer(answering))
+        return True
+
+    async def _answer(self, answering: Coroutine[Any, Any, Answer]) -> None:
+        """Answer a request on the express way."""
+        server = self._server
+        timer = self._loop.call_later(server.limits.request_seconds_max, self._too_late)
+        try:
+            answer = await answering
+        except asyncio.CancelledError:
+            if not self._is_late:
+                raise
+            answer = server.late_answer()
+        except Exception as exc:  # noqa: BLE001  (as in aiohttp: it is answered, and told)
+            answer = self._fault(exc)
+        finally:
+            timer.cancel()
+            self._express = None
+            server.end()
+        self._answered(answer)
+
+    def _too_late(self) -> None:
+        if self._express is not None:
+            self._is_late = True
+            self._express.cancel()
+
+    def _answered(self, answer: Answer) -> None:
+        """Write an answer of the express way, and do as aiohttp does after each."""
+        closes = self._close or self._force_close or self._server.is_stopping
+        closes |= not isinstance(answer, Stored) and answer.keep_alive is False
+        if self.transport is not None:
+            self.transport.write(wire_of(answer, closes=closes))
+        self._request_in_progress = False
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+        waiter, self._parked = self._parked, None
+        if waiter is None or waiter.done() or self.transport is None:
+            return
+        if closes:
+            self._close = True
+            waiter.cancel()
+            self.transport.close()
+            return
+        self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+        self._next(waiter)
 
     def _expect_headers(self) -> None:
         if self._header_timer is None:
@@ -115,14 +222,18 @@ class JsonRequestHandler(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002  (aiohttp's words quote the sender's bytes)
     ) -> web.StreamResponse:
         """Answer what the HTTP parser refused, or what a handler did not expect, and close the connection."""
+        response = self._fault(exc, status)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is already on its way")
+        return response
+
+    def _fault(self, exc: BaseException | None, status: int = 500) -> web.Response:
         self._on_refusal(status)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             # The message of an exception may quote a body; where it was raised is enough to find the fault.
             frames = traceback.extract_tb(None if exc is None else exc.__traceback__)
             where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
             _log.error("push_failed", error=type(exc).__name__, where=where)
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer is already on its way")
         response = _wording(status)
         response.force_close()
         return response
@@ -132,9 +243,17 @@ class JsonServer(Server):
     """Makes the connections, and knows how many requests wait for their answer."""
 
     def __init__(
-        self, handler: _Handler, *, on_refusal: Refusal, limits: DoorLimits, on_limit: LimitReached, **options: Any
+        self,
+        handler: _Handler,
+        *,
+        express: Express | None,
+        on_refusal: Refusal,
+        limits: DoorLimits,
+        on_limit: LimitReached,
+        **options: Any,
     ) -> None:
         super().__init__(self._answer, **options)
+        self.express = express
         self.limits = limits
         self.on_limit = on_limit
         self.refused: set[JsonRequestHandler] = set()
@@ -153,6 +272,33 @@ class JsonServer(Server):
         """How many connections there are."""
         return len(self._connections)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one more request may be taken."""
+        return self._unanswered < self.limits.requests_in_flight_max
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether connections end with the answer they wait for."""
+        return self._stopping
+
+    def begin(self) -> None:
+        """Note a request that is being answered."""
+        self._unanswered += 1
+
+    def end(self) -> None:
+        """Note that one was."""
+        self._unanswered -= 1
+        if self._stopping and self._unanswered == 0:
+            self._drained.set()
+
+    def late_answer(self) -> web.Response:
+        """What a request hears whose time is over. Whether it is stored is not known; pushed again, it is repeated."""
+        self.on_limit("deadline")
+        response = refused(HTTPStatus.SERVICE_UNAVAILABLE, "it took too long; push it again")
+        response.force_close()
+        return response
+
     async def drain(self, grace_seconds: float) -> bool:
         """Wait until every request that has begun is answered; say whether all were, within the time.
 
@@ -170,19 +316,17 @@ class JsonServer(Server):
         return True
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self._unanswered >= self.limits.requests_in_flight_max:
+        if not self.has_room:
             self.on_limit("too_busy")
             return refused(HTTPStatus.SERVICE_UNAVAILABLE, "too busy; push it again", {"Retry-After": "1"})
-        self._unanswered += 1
+        self.begin()
         try:
             response = await self._within_deadline(request)
         except web.HTTPException as exc:
             self._on_refusal(exc.status)
             response = _wording(exc.status, allow=exc.headers.get("Allow"))
         finally:
-            self._unanswered -= 1
-            if self._stopping and self._unanswered == 0:
-                self._drained.set()
+            self.end()
         if self._stopping:
             response.force_close()
         return response
@@ -194,11 +338,7 @@ class JsonServer(Server):
         except TimeoutError:
             if not deadline.expired():
                 raise
-        # Whether the push is stored is not known; pushed again, it is at most repeated.
-        self.on_limit("deadline")
-        response = refused(HTTPStatus.SERVICE_UNAVAILABLE, "it took too long; push it again")
-        response.force_close()
-        return response
+        return self.late_answer()
 
 
 class JsonAppRunner(web.AppRunner):
@@ -208,6 +348,7 @@ class JsonAppRunner(web.AppRunner):
         self,
         app: web.Application,
         *,
+        express: Express | None = None,
         on_refusal: Refusal,
         limits: DoorLimits,
         on_limit: LimitReached,
@@ -215,7 +356,12 @@ class JsonAppRunner(web.AppRunner):
         **options: Any,
     ) -> None:
         super().__init__(app, shutdown_timeout=shutdown_seconds)
-        self._server_options: dict[str, Any] = {"on_refusal": on_refusal, "limits": limits, "on_limit": on_limit}
+        self._server_options: dict[str, Any] = {
+            "express": express,
+            "on_refusal": on_refusal,
+            "limits": limits,
+            "on_limit": on_limit,
+        }
         self._connection_options = {
             "max_line_size": limits.header_bytes_max,
             "max_field_size": limits.header_bytes_max,

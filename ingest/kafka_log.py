@@ -18,7 +18,7 @@ from ingest.kafka_publisher import (
     TopicsMissingError,
     is_hopeless,
 )
-from ingest.push_log import LogEntry, LogRefused, LogUnavailable
+from ingest.push_log import LogEntry, LogRefused, LogUnavailable, Stored
 from schemas.events import RAW_HEADER, TOPIC_OF
 from schemas.topics import DEAD_LETTERS, EVENT_TOPICS
 from schemas.tracing import TRACE_HEADER
@@ -57,26 +57,39 @@ class KafkaPushLog:
 
     async def append(self, entry: LogEntry) -> None:
         """Return once Kafka acknowledged all of the entry; raise LogUnavailable where it did not in time."""
-        await self._publish(self._records(entry))
+        await self._publish([self._records(entry)], _unheard)
 
     async def append_all(self, entries: Sequence[LogEntry]) -> None:
         """Return once Kafka acknowledged all of all entries, which a session's partition has in this order."""
-        await self._publish([record for entry in entries for record in self._records(entry)])
+        await self._publish([[record for entry in entries for record in self._records(entry)]], _unheard)
 
-    async def _publish(self, records: Sequence[Record]) -> None:
+    async def append_each(self, entries: Sequence[LogEntry], stored: Stored) -> None:
+        """Return once Kafka acknowledged every entry; say of each when, and raise LogUnavailable for the others."""
+        await self._publish([self._records(entry) for entry in entries], stored)
+
+    async def _publish(self, parts: Sequence[Sequence[Record]], stored: Stored) -> None:
+        """Publish parts of records; the parts that a sick producer lost once more, with another one."""
+        waiting = dict(enumerate(parts))
+
+        def part_is_stored(place: int) -> None:
+            if waiting.pop(place, None) is not None:
+                stored(place)
+
         publisher: Publisher | None = None
         try:
             async with asyncio.timeout(self._options.ack_seconds_max):
                 publisher = await self._usable()
                 try:
-                    await publisher.publish(records)
+                    await publisher.publish_each(parts, part_is_stored)
                 except _FAILURES as exc:
                     self._discard(publisher, reason=None)
                     if is_hopeless(exc):
                         raise LogRefused(f"Kafka refused: {_words(exc)}") from exc
                     # The producer was the sick one; a new one may be a moment away.
                     publisher = await self._usable()
-                    await publisher.publish(records)
+                    places = list(waiting)
+                    again = [waiting[place] for place in places]
+                    await publisher.publish_each(again, lambda place: part_is_stored(places[place]))
         except TimeoutError as exc:
             reason = f"Kafka did not acknowledge within {self._options.ack_seconds_max:g} s"
             self._discard(publisher, reason)
@@ -182,3 +195,7 @@ def _words(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) or type(error).__name__
+
+
+def _unheard(_place: int) -> None:
+    """Nobody asks which of the parts are stored."""

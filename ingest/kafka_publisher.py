@@ -6,12 +6,12 @@ The rule: `publish` returns only when every acknowledgement is in, and a produce
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import (
@@ -28,6 +28,9 @@ from schemas.topics import MESSAGE_BYTES_MAX
 
 _BATCH_BYTES = 256 * 1024
 """A partition has one batch in flight; what arrives meanwhile gathers in the next, up to this."""
+
+_ADDED_BYTES_MAX = _BATCH_BYTES // 4
+"""A larger record goes aiokafka's own way, where its size is checked."""
 
 _METADATA_PAUSE_SECONDS = 0.1
 _ENVELOPE_BYTES = 64 * 1024
@@ -58,7 +61,8 @@ class KafkaLogOptions:
     connection: Mapping[str, Any] = field(repr=False)
     topic_prefix: str = "tccc."
     ack_seconds_max: float = 5.0
-    linger_ms: int = 2
+    linger_ms: int = 0
+    """What comes while a batch is on its way gathers in the next; to wait for more costs more than it saves."""
     client_id: str = "callweave-receiver"
 
 
@@ -71,6 +75,13 @@ class Publisher(Protocol):
 
     async def publish(self, records: Sequence[Record]) -> None:
         """Return once all of them are acknowledged."""
+        ...
+
+    async def publish_each(self, parts: Sequence[Sequence[Record]], acknowledged: Callable[[int], None]) -> None:
+        """The same of several parts; the place of each that is whole is told as soon as it is, whatever the others do.
+
+        Who stops waiting may still be told.
+        """
         ...
 
     async def stop(self, grace_seconds: float) -> None:
@@ -101,24 +112,24 @@ class KafkaPublisher:
         """Connect, get a producer id, and see that the topics are there."""
         await self._producer.start()
         await self._producer.client.force_metadata_update()
-        self._require(topics)
+        self._partitions_of(topics)
 
     async def publish(self, records: Sequence[Record]) -> None:
         """Return once all of them are acknowledged."""
-        self._require({record.topic for record in records})
-        acknowledgements = [
-            # A list: aiokafka's compiled writer takes no other sequence.
-            await self._producer.send(record.topic, record.value, record.key, headers=list(record.headers))
-            for record in records
-        ]
-        if len(acknowledgements) == 1:
-            await acknowledgements[0]
-            return
+        await self.publish_each([records], lambda _place: None)
+
+    async def publish_each(self, parts: Sequence[Sequence[Record]], acknowledged: Callable[[int], None]) -> None:
+        """Return once all of them are acknowledged, and tell of each part when it is; one failure is raised for all."""
+        partitions = self._partitions_of({record.topic for records in parts for record in records})
+        awaited = _Awaited(parts, acknowledged)
+        try:
+            for place, records in enumerate(parts):
+                for record in records:
+                    awaited.add(self._added(record, partitions[record.topic]) or await self._sent(record), place)
+        except KafkaError as exc:
+            awaited.fail(exc)
         # All are awaited even when one fails, so that no failure is left without a reader.
-        outcomes = await asyncio.gather(*acknowledgements, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
+        await awaited.settled()
 
     async def stop(self, grace_seconds: float) -> None:
         """Flush for a while; then fail what is left, so that nothing waits for a broker that does not come back.
@@ -141,12 +152,96 @@ class KafkaPublisher:
             async with asyncio.timeout(grace_seconds):
                 await self._producer.client.close()
 
-    def _require(self, topics: Collection[str]) -> None:
-        """Refuse unknown topics before aiokafka asks the broker for them: asking creates them where that is allowed."""
+    def _added(self, record: Record, partitions: Sequence[int]) -> asyncio.Future[Any] | None:
+        """Add a record to the batch that gathers for its partition; the batch's future, or None: `_sent` must do it.
+
+        What `AIOKafkaProducer.send` does for each record (two coroutines, a future, a look at every partition), left
+        out: a batch is acknowledged as a whole, and the topics were looked up once for all. Nobody waits here, so it
+        takes no records that are too large for that, nor where a batch is full or the producer is ill.
+        """
+        gathering = self._producer._message_accumulator  # noqa: SLF001  (there is no public way; the version is pinned)
+        if gathering._closed or gathering._exception is not None or _is_large(record):  # noqa: SLF001
+            return None
+        key = record.key
+        place = TopicPartition(record.topic, partition_of(key, partitions, partitions))
+        waiting = gathering._batches.get(place)  # noqa: SLF001
+        batch = waiting[-1] if waiting else gathering._append_batch(gathering.create_builder(), place)  # noqa: SLF001
+        # A list: aiokafka's compiled writer takes no other sequence.
+        added = batch._builder.append(timestamp=None, key=key, value=record.value, headers=list(record.headers))  # noqa: SLF001
+        if added is None:
+            return None
+        acknowledged: asyncio.Future[Any] = batch.future
+        return acknowledged
+
+    async def _sent(self, record: Record) -> asyncio.Future[Any]:
+        """Let aiokafka send one record: it waits for room, and says what is wrong."""
+        acknowledged: asyncio.Future[Any] = await self._producer.send(
+            record.topic, record.value, record.key, headers=list(record.headers)
+        )
+        return acknowledged
+
+    def _partitions_of(self, topics: Collection[str]) -> dict[str, Sequence[int]]:
+        """The partitions of topics, as aiokafka orders them.
+
+        Unknown ones are refused before aiokafka asks the broker for them: asking creates them where that is allowed.
+        """
         known = self._producer.client.cluster
-        missing = [topic for topic in topics if known.partitions_for_topic(topic) is None]
+        found = {topic: known.partitions_for_topic(topic) for topic in topics}
+        missing = [topic for topic, partitions in found.items() if partitions is None]
         if missing:
             raise TopicsMissingError(missing)
+        return {topic: list(partitions) for topic, partitions in found.items()}
+
+
+class _Awaited:
+    """The acknowledgements that one `publish_each` waits for: one for each batch, whoever else's records are in it."""
+
+    def __init__(self, parts: Sequence[Sequence[Record]], acknowledged: Callable[[int], None]) -> None:
+        self._acknowledged = acknowledged
+        self._records_left = [len(records) for records in parts]
+        self._places: dict[asyncio.Future[Any], list[int]] = {}
+        self._failure: BaseException | None = None
+        self._all_settled: asyncio.Future[None] | None = None
+
+    def add(self, batch: asyncio.Future[Any], place: int) -> None:
+        """Note that a record of a part is in a batch."""
+        places = self._places.get(batch)
+        if places is None:
+            self._places[batch] = [place]
+            batch.add_done_callback(self._settle)
+        else:
+            places.append(place)
+
+    def fail(self, failure: BaseException) -> None:
+        """Note that something was not even sent."""
+        self._failure = self._failure or failure
+
+    async def settled(self) -> None:
+        """Return once every batch is acknowledged or failed; raise the first failure."""
+        if self._places:
+            self._all_settled = asyncio.get_running_loop().create_future()
+            await self._all_settled
+        if self._failure is not None:
+            raise self._failure
+
+    def _settle(self, batch: asyncio.Future[Any]) -> None:
+        places = self._places.pop(batch)
+        failure = ProducerClosed() if batch.cancelled() else batch.exception()
+        if failure is not None:
+            self.fail(failure)
+        else:
+            for place in places:
+                self._records_left[place] -= 1
+                if not self._records_left[place]:
+                    self._acknowledged(place)
+        settled = self._all_settled
+        if not self._places and settled is not None and not settled.done():
+            settled.set_result(None)
+
+
+def _is_large(record: Record) -> bool:
+    size = len(record.value or b"") + sum(len(value) for _, value in record.headers)
+    return size > _ADDED_BYTES_MAX
 
 
 def _make_patient(client: AIOKafkaClient) -> None:

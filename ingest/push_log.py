@@ -4,7 +4,7 @@
 once its own disk has it, and appends it later.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from schemas.dead_letter import DeadLetter
@@ -17,6 +17,10 @@ class LogUnavailable(Exception):  # noqa: N818  (named for the state of the log,
 
 class LogRefused(LogUnavailable):
     """The log is there, and will not take this entry as long as it is set up as it is."""
+
+
+Stored = Callable[[int], None]
+"""Told the place of one of several entries, as soon as that one is durable."""
 
 
 class LogEntry(NamedTuple):
@@ -56,4 +60,11 @@ class BatchPushLog(PushLog, Protocol):
 
     async def append_all(self, entries: Sequence[LogEntry]) -> None:
         """Append in this order, as `append` does; LogRefused where one of several was refused, whichever it is."""
+        ...
+
+    async def append_each(self, entries: Sequence[LogEntry], stored: Stored) -> None:
+        """Append each as `append` does, all at once: LogUnavailable where that is not certain of one of them.
+
+        What `stored` was told of is durable all the same; of the rest nothing is known.
+        """
         ...

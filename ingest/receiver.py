@@ -7,14 +7,17 @@ Every row of contract.md part 6, "The receiver's answers", is here or in `ingest
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from time import perf_counter
+from typing import Any
 
-from aiohttp import hdrs, web
+from aiohttp import StreamReader, hdrs, web
+from aiohttp.http_parser import RawRequestMessage
+from multidict import CIMultiDictProxy
 
 from ingest import answers
 from ingest.action import action_label
@@ -87,24 +90,66 @@ def make_application(door: Door) -> web.Application:
     app[DOOR] = door
     app[GUARD] = guard = Guard(door.access, door.metrics, door.watch)
     app.cleanup_ctx.append(_running_log)
-    path = door.options.path
-    for spelling in dict.fromkeys((path, path.rstrip("/") or "/", path.rstrip("/") + "/")):
+    for spelling in _spellings(door.options.path):
         app.router.add_route(hdrs.METH_POST, spelling, push, expect_handler=_expect)
     if door.access.tokens is not None:
         app.router.add_routes(TokenDesk(door.access.tokens, guard, door.watch.habits, door.metrics).routes())
     return app
 
 
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """Who sends, and what he sent with his body."""
+
+    door: Door
+    guard: Guard
+    authorised: Authorised
+    raw_query: str
+    query: PushQuery
+    headers: CIMultiDictProxy[str]
+
+
 async def push(request: web.Request) -> web.StreamResponse:
-    """Answer one push."""
-    door = request.app[DOOR]
-    query = read_query(request.raw_path.partition("?")[2])
-    admitted = await request.app[GUARD].admit(request, query)
+    """Answer one push, however it comes."""
+    door, guard = request.app[DOOR], request.app[GUARD]
+    raw_query = request.raw_path.partition("?")[2]
+    query = read_query(raw_query)
+    admitted = await guard.admit(request, query)
     if not isinstance(admitted, Authorised):
         return admitted
+    sender = _Sender(door, guard, admitted, raw_query, query, request.headers)
+    return answers.response_of(await _answer_in_time(door, _authentic_push(request, sender)))
+
+
+class UsualPush:
+    """Takes the push that comes as nearly all do: right credentials, its whole body with its headers (`Express`)."""
+
+    def __init__(self, door: Door, guard: Guard) -> None:
+        self._door = door
+        self._guard = guard
+        self._paths = _spellings(door.options.path)
+
+    def __call__(self, message: RawRequestMessage, body: StreamReader) -> Coroutine[Any, Any, answers.Answer] | None:
+        """Begin to answer a push; None for one that `push` must look at."""
+        path, _, raw_query = message.path.partition("?")
+        headers = message.headers
+        if message.method != hdrs.METH_POST or path not in self._paths or hdrs.EXPECT in headers:
+            return None
+        length = headers.get(hdrs.CONTENT_LENGTH, "")
+        if not length.isdecimal() or int(length) > self._door.options.body_bytes_max:
+            return None
+        query = read_query(raw_query)
+        authorised = self._guard.admit_at_once(headers.get(hdrs.AUTHORIZATION), query)
+        if authorised is None:
+            return None
+        sender = _Sender(self._door, self._guard, authorised, raw_query, query, headers)
+        return _answer_in_time(self._door, _whole_push(sender, body.read_nowait()))
+
+
+async def _answer_in_time(door: Door, answering: Coroutine[Any, Any, answers.Answer]) -> answers.Answer:
     begun = perf_counter()
     try:
-        return await _authentic_push(request, door, query, admitted)
+        return await answering
     except LogUnavailable:
         # Why is for the operator (readiness, logs): it may name machines of ours, and this answer goes out.
         door.metrics.count_rejected("log_unavailable")
@@ -113,38 +158,36 @@ async def push(request: web.Request) -> web.StreamResponse:
         door.metrics.push_seconds.observe(perf_counter() - begun)
 
 
-async def _authentic_push(
-    request: web.Request, door: Door, query: PushQuery, authorised: Authorised
-) -> web.StreamResponse:
+async def _authentic_push(request: web.Request, sender: _Sender) -> answers.Answer:
     if hdrs.EXPECT in request.headers:
         await _invite_body(request)
-    options = door.options
+    options = sender.door.options
     body = await receive_body(request, bytes_max=options.body_bytes_max, seconds_max=options.body_seconds_max)
     match body:
         case Interrupted():
-            return _interrupted(door, body)
+            return _interrupted(sender.door, body)
         case OverLimit():
-            return await _over_limit(request, door, query, body)
+            return await _over_limit(sender, body)
         case bytes():
-            return await _whole_push(request, door, _received(request, door, query, body), authorised)
+            return await _whole_push(sender, body)
 
 
-async def _whole_push(
-    request: web.Request, door: Door, received: ReceivedPush, authorised: Authorised
-) -> web.StreamResponse:
+async def _whole_push(sender: _Sender, body: bytes) -> answers.Answer:
+    door = sender.door
+    received = _received(sender, body)
     door.metrics.count_received(action_label(received.action))
     normalized = normalize(received, body_bytes_max=door.options.body_bytes_max, limits=door.options.limits)
     status = int(HTTPStatus.SERVICE_UNAVAILABLE)
     try:
-        response = await _stored(request, door, received, normalized, authorised)
-        status = response.status
-        return response
+        answer = await _stored(sender, received, normalized)
+        status = int(HTTPStatus.OK) if isinstance(answer, answers.Stored) else answer.status
+        return answer
     finally:
         # After the answer, and where nothing that goes wrong could change it.
         observed = ObservedPush(
-            raw_query=request.raw_path.partition("?")[2],
+            raw_query=sender.raw_query,
             action=received.action,
-            headers=request.headers,
+            headers=sender.headers,
             raw=received.raw,
             event=normalized.event,
             was_stored=status == HTTPStatus.OK,
@@ -153,27 +196,26 @@ async def _whole_push(
         asyncio.get_running_loop().call_soon(seen)
 
 
-async def _stored(
-    request: web.Request, door: Door, received: ReceivedPush, normalized: Normalized, authorised: Authorised
-) -> web.StreamResponse:
-    event = normalized.event
-    why_foreign = None if event is None else request.app[GUARD].foreign(authorised, event.sdk_app_id)
+async def _stored(sender: _Sender, received: ReceivedPush, normalized: Normalized) -> answers.Answer:
+    door, event = sender.door, normalized.event
+    why_foreign = None if event is None else sender.guard.foreign(sender.authorised, event.sdk_app_id)
     if why_foreign is not None:
         await _append(door, LogEntry(None, received.raw, (foreign(received, why_foreign),)))
-        if not authorised.tenants:
-            return answers.stored(why_foreign)
+        if not sender.authorised.tenants:
+            return answers.Stored(why_foreign)
         door.metrics.count_rejected("foreign_app")
-        challenge: dict[str, str] = {hdrs.WWW_AUTHENTICATE: challenge_to(request.headers.get(hdrs.AUTHORIZATION))}
+        challenge: dict[str, str] = {hdrs.WWW_AUTHENTICATE: challenge_to(sender.headers.get(hdrs.AUTHORIZATION))}
         return answers.refused(HTTPStatus.UNAUTHORIZED, "these credentials are another account's", challenge)
     await _append(door, LogEntry(event, received.raw, normalized.letters))
     if event is not None:
         door.metrics.count_stored(event.kind, normalized.unknown_field_count)
-    return answers.stored(normalized.message)
+    return answers.Stored(normalized.message) if normalized.message else answers.PLAINLY_STORED
 
 
-async def _over_limit(request: web.Request, door: Door, query: PushQuery, body: OverLimit) -> web.StreamResponse:
+async def _over_limit(sender: _Sender, body: OverLimit) -> answers.Answer:
+    door = sender.door
     bytes_max = door.options.body_bytes_max
-    letter = too_large(_received(request, door, query, body.head), bytes_count=body.bytes_count, bytes_max=bytes_max)
+    letter = too_large(_received(sender, body.head), bytes_count=body.bytes_count, bytes_max=bytes_max)
     await _append(door, LogEntry(None, body.head, (letter,)))
     door.metrics.count_rejected("too_large")
     return answers.refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"larger than {bytes_max} bytes")
@@ -202,13 +244,17 @@ async def _append_traced(door: Door, tracing: Tracing, entry: LogEntry) -> None:
         span.end(stored=stored)
 
 
-def _received(request: web.Request, door: Door, query: PushQuery, raw: bytes) -> ReceivedPush:
-    now = door.clock()
+def _received(sender: _Sender, raw: bytes) -> ReceivedPush:
+    now = sender.door.clock()
     received_at = now.replace(microsecond=now.microsecond // 1000 * 1000)
-    return ReceivedPush.of(raw, headers=request.headers, action=query.action, received_at=received_at)
+    return ReceivedPush.of(raw, headers=sender.headers, action=sender.query.action, received_at=received_at)
 
 
-def _interrupted(door: Door, why: Interrupted) -> web.StreamResponse:
+def _spellings(path: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((path, path.rstrip("/") or "/", path.rstrip("/") + "/")))
+
+
+def _interrupted(door: Door, why: Interrupted) -> web.Response:
     door.metrics.count_rejected(why.value)
     match why:
         case Interrupted.TOO_SLOW:
@@ -267,8 +313,10 @@ class Receiver:
 
     async def start(self) -> None:
         """Listen; raise ListenError where that is not possible. The log may still be away: pushes get 503 then."""
+        app = make_application(self._door)
         runner = JsonAppRunner(
-            make_application(self._door),
+            app,
+            express=UsualPush(self._door, app[GUARD]),
             on_refusal=self._count_refusal,
             limits=self._door.options.limits,
             on_limit=self._door.metrics.count_rejected,

@@ -24,6 +24,7 @@ from ingest.spool_entry import to_entry, to_row
 from ingest.spool_file import SpoolFile, StoredRow
 from ingest.spool_metrics import SpoolMetrics
 from ingest.spool_thread import SpoolThread
+from ingest.together import Together
 from schemas import metrics as listed
 
 _BATCH_ENTRIES = 200
@@ -68,6 +69,7 @@ class SpoolingPushLog:
         self._clock = clock
         self._metrics = SpoolMetrics(registry)
         self._thread = SpoolThread(SpoolFile(options.directory), bytes_max=options.bytes_max, metrics=self._metrics)
+        self._together = Together(kafka, wait_seconds_max=options.wait_seconds_max)
         self._distrusted_because: str | None = None
         self._woken = asyncio.Event()
         self._closing = False
@@ -100,8 +102,7 @@ class SpoolingPushLog:
                 await self._append_to_kafka(entry, spool_problem=str(exc))
             return
         try:
-            async with asyncio.timeout(self._options.wait_seconds_max):
-                await self._kafka.append(entry)
+            await self._together.append(entry)
         except (LogUnavailable, TimeoutError) as exc:
             # Whether Kafka has it after all is not known; then it will have it twice.
             self._distrust(exc)
@@ -148,6 +149,7 @@ class SpoolingPushLog:
             await self._thread.close()
         if self._thread.entries:
             _log.warning("spool_kept", entries=self._thread.entries, advice="they go to Kafka after the next start")
+        await self._together.ended()
         await self._kafka.close()
 
     async def _spool(self, entry: LogEntry) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter
 
-from ingest.push_log import BatchPushLog, LogEntry, LogUnavailable, PushLog
+from ingest.push_log import BatchPushLog, LogEntry, LogUnavailable, PushLog, Stored
 from schemas import jsontext
 from schemas import metrics as listed
 from schemas.suppression import Suppressions
@@ -59,6 +59,11 @@ class SuppressingPushLog:
         """The same of many."""
         suppressions = self._list()
         await self._inner.append_all([suppressed(entry, suppressions) for entry in entries])
+
+    async def append_each(self, entries: Sequence[LogEntry], stored: Stored) -> None:
+        """The same of many that have nothing to do with each other."""
+        suppressions = self._list()
+        await self._inner.append_each([suppressed(entry, suppressions) for entry in entries], stored)
 
     def unready(self) -> str | None:
         """Why nothing can be stored just now."""

@@ -105,6 +105,10 @@ class AwayAtFirst:
     async def append_all(self, entries: Sequence[LogEntry]) -> None:
         await self._inner.append_all(entries)
 
+    async def append_each(self, entries: Sequence[LogEntry], stored: Callable[[int], None]) -> None:
+        assert not self.is_away, "known to be away, and asked all the same"
+        await self._inner.append_each(entries, stored)
+
     def unready(self) -> str | None:
         return "away" if self.is_away else self._inner.unready()
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from ingest.normalize import ReceivedPush, normalize
-from ingest.push_log import LogEntry, LogUnavailable
+from ingest.push_log import LogEntry, LogUnavailable, Stored
 from ingest.spool import SpoolingPushLog, SpoolOptions
+from tests.support.push_log import append_each
 from tests.support.pushes import body_of
 
 NOW = datetime(2026, 11, 24, 3, 55, tzinfo=UTC)
@@ -52,6 +53,9 @@ class FileLog:
         if mood > 0.4:
             raise LogUnavailable("it has it, and could not say so")
         await asyncio.sleep(0.001)
+
+    async def append_each(self, entries: Sequence[LogEntry], stored: Stored) -> None:
+        await append_each(self.append, entries, stored)
 
     def unready(self) -> str | None:
         return None

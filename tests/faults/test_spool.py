@@ -57,6 +57,34 @@ async def test_a_kafka_that_does_not_answer_is_waited_for_once_and_then_not_aske
     assert look_into(tmp_path / "spool").entries == 3
 
 
+async def test_pushes_that_came_together_go_to_the_spool_without_those_that_kafka_acknowledged(tmp_path: Path) -> None:
+    kafka = FickleLog(refuses={"b"})
+    async with a_spool(tmp_path / "spool", kafka) as house:
+        await house.append("a", "b", "c")
+        assert house.value("spooled_total") == 1
+        assert kafka.sessions == ["a", "c"]
+        kafka.refuses = set()
+        await eventually(lambda: kafka.sessions == ["a", "c", "b"])
+
+
+async def test_of_pushes_that_came_together_only_those_that_kafka_is_silent_about_wait_in_the_spool(
+    tmp_path: Path,
+) -> None:
+    class SilentAboutOne(FickleLog):
+        async def append_each(self, entries: Any, stored: Any) -> None:
+            """Acknowledge all but the last, and say nothing more."""
+            self.stored += entries[:-1]
+            for place in range(len(entries) - 1):
+                stored(place)
+            await asyncio.Event().wait()
+
+    kafka = SilentAboutOne()
+    async with a_spool(tmp_path / "spool", kafka) as house:
+        await house.append("a", "b", "c")
+        assert house.value("spooled_total") == 1
+        await eventually(lambda: kafka.sessions == ["a", "b", "c"])
+
+
 async def test_once_the_drainer_got_something_through_pushes_go_to_kafka_again(tmp_path: Path) -> None:
     kafka = FickleLog(fails="broken pipe")
     async with a_spool(tmp_path / "spool", kafka) as house:

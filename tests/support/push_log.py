@@ -1,13 +1,28 @@
 """A push log in memory that keeps a journal, and a publisher that fails when told to."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from ingest.kafka_publisher import Record
-from ingest.push_log import LogEntry, LogUnavailable
+from ingest.push_log import LogEntry, LogUnavailable, Stored
 from schemas.dead_letter import DeadLetter, decode_letter
 from schemas.events import NormalizedEvent, decode_event
+
+
+async def append_each(
+    append: Callable[[LogEntry], Awaitable[None]], entries: Sequence[LogEntry], stored: Stored
+) -> None:
+    """What a BatchPushLog's `append_each` is, told by its `append`."""
+
+    async def one(place: int, entry: LogEntry) -> None:
+        await append(entry)
+        stored(place)
+
+    outcomes = await asyncio.gather(*(one(*item) for item in enumerate(entries)), return_exceptions=True)
+    for outcome in outcomes:
+        if outcome is not None:
+            raise outcome
 
 
 @dataclass
@@ -41,6 +56,9 @@ class MemoryPushLog:
         for entry in entries:
             await self.append(entry)
 
+    async def append_each(self, entries: Sequence[LogEntry], stored: Stored) -> None:
+        await append_each(self.append, entries, stored)
+
     def unready(self) -> str | None:
         return self.away
 
@@ -54,6 +72,14 @@ class MemoryPushLog:
     @property
     def letters(self) -> list[DeadLetter]:
         return [decode_letter(value) for value in self.letter_values]
+
+
+class PartlyFailed(Exception):  # noqa: N818  (a step of a script)
+    """The parts in these places fail; the others are published."""
+
+    def __init__(self, places: set[int], failure: Exception) -> None:
+        super().__init__(places)
+        self.places, self.failure = places, failure
 
 
 class ScriptedPublisher:
@@ -72,9 +98,19 @@ class ScriptedPublisher:
         await self._act(self._start)
 
     async def publish(self, records: Sequence[Record]) -> None:
+        await self.publish_each([records], lambda _: None)
+
+    async def publish_each(self, parts: Sequence[Sequence[Record]], acknowledged: Callable[[int], None]) -> None:
         self._journal.append(f"{self._name}: publish")
-        await self._act(self._script.pop(0) if self._script else "ok")
-        self.published += records
+        step = self._script.pop(0) if self._script else "ok"
+        failing = step.places if isinstance(step, PartlyFailed) else set()
+        await self._act("ok" if failing else step)
+        for place, records in enumerate(parts):
+            if place not in failing:
+                self.published += records
+                acknowledged(place)
+        if isinstance(step, PartlyFailed):
+            raise step.failure
 
     async def stop(self, grace_seconds: float) -> None:
         assert grace_seconds > 0

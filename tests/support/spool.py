@@ -11,8 +11,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from ingest.normalize import ReceivedPush, normalize
-from ingest.push_log import LogEntry, LogRefused, LogUnavailable
+from ingest.push_log import LogEntry, LogRefused, LogUnavailable, Stored
 from ingest.spool import SpoolingPushLog, SpoolOptions
+from tests.support.push_log import append_each
 from tests.support.pushes import a_cdr, body_of
 
 RECEIVED_AT = datetime(2026, 11, 24, 3, 55, tzinfo=UTC)
@@ -54,6 +55,9 @@ class FickleLog:
             raise LogRefused("Kafka refused: too large")
         self.batches.append(len(entries))
         self.stored += entries
+
+    async def append_each(self, entries: Sequence[LogEntry], stored: Stored) -> None:
+        await append_each(self.append, entries, stored)
 
     def unready(self) -> str | None:
         return self.away

@@ -5,25 +5,47 @@ more raises it, says why, and measures with `python -m bench.compare` what it co
 """
 
 import asyncio
+import base64
 import cProfile
 import pstats
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from aiohttp import HttpVersion11, StreamReader
+from aiohttp.http_parser import RawRequestMessage
+from multidict import CIMultiDict, CIMultiDictProxy
+from prometheus_client import CollectorRegistry
+from yarl import URL
 
 from bench.work import bodies
+from ingest.answers import wire_of
+from ingest.auth import BasicAuthenticator
+from ingest.guard import Access, Guard
+from ingest.kafka_log import KafkaPushLog
+from ingest.kafka_publisher import KafkaLogOptions
 from ingest.normalize import ReceivedPush, normalize
+from ingest.push_log import LogEntry
+from ingest.receiver import UsualPush
+from ingest.spool import SpoolingPushLog, SpoolOptions
 from schemas.events import NormalizedEvent, decode_event
 from sinks.rows import lay_out, read_document
 from streams.core.fold import fold, restore
 from tests.support.consumers import CDR, FetchedConsumer, QueueStream, records
+from tests.support.door import a_door
+from tests.support.push_log import MemoryPushLog, ScriptedPublisher
 
 # Calls for each; CPython 3.11, whose comprehensions are calls of their own. Measured: 146, 14, 320, 36, 133, 48.
 NORMALIZE, DECODE, FOLD, RESTORE, LOAD, ENGINE = 175, 17, 385, 43, 160, 58
+
+# The same of the door: from the parsed request to its answer, looked at and counted; from there to Kafka's client.
+# Measured: 490, 85.
+DOOR, PUBLISH = 590, 102
 
 SESSIONS = 100
 AT = datetime(2026, 11, 24, 3, 55, tzinfo=UTC)
@@ -70,6 +92,56 @@ def fold_all(events: list[NormalizedEvent]) -> dict[bytes, bytes]:
 
 def test_a_push_is_normalized_in_so_many_calls(pushes: list[ReceivedPush]) -> None:
     assert calls_each(lambda: [normalize(push) for push in pushes], len(pushes)) < NORMALIZE
+
+
+def test_a_push_passes_the_door_in_so_many_calls(pushes: list[ReceivedPush]) -> None:
+    """From the parsed request to its answer, counted and looked at; the log is a list."""
+    access = Access(BasicAuthenticator("tccc", ["secret"]))
+    headers = {"Authorization": "Basic " + base64.b64encode(b"tccc:secret").decode()}
+    requests = [
+        (
+            RawRequestMessage(
+                "POST",
+                f"/tccc/push?action={push.action}&version=1",
+                HttpVersion11,
+                CIMultiDictProxy(CIMultiDict({**push.headers, **headers, "Content-Length": str(len(push.raw))})),
+                *((), False, None, False, False, URL("/tccc/push")),
+            ),
+            SimpleNamespace(read_nowait=lambda raw=push.raw: raw),
+        )
+        for push in pushes
+    ]
+
+    async def pass_through() -> None:
+        door = a_door(MemoryPushLog(), CollectorRegistry(), access=access)
+        usual = UsualPush(door, Guard(access, door.metrics, door.watch))
+        for message, body in requests:
+            answering = usual(message, cast("StreamReader", body))
+            assert answering is not None
+            assert wire_of(await answering, closes=False).endswith(b'{"ErrCode":0,"ErrMsg":""}')
+        await asyncio.sleep(0)  # what is looked at after the answers
+
+    assert calls_each(lambda: asyncio.run(pass_through()), len(requests)) < DOOR
+
+
+def test_a_push_goes_from_the_door_to_the_client_of_kafka_in_so_many_calls(
+    pushes: list[ReceivedPush], tmp_path: Path
+) -> None:
+    """Those of one turn of the event loop go together, with one task and one time limit for all."""
+    entries = [LogEntry(normalize(push).event, push.raw) for push in pushes]
+
+    async def pass_through() -> None:
+        options = KafkaLogOptions(connection={})
+        kafka = KafkaPushLog(options, lambda: ScriptedPublisher("p", []))
+        options_of_spool = SpoolOptions(directory=tmp_path / "spool", wait_seconds_max=60.0)
+        log = SpoolingPushLog(kafka, options_of_spool, lambda: AT, CollectorRegistry())
+        await log.start()
+        while kafka.unready() is not None:  # noqa: ASYNC110  (the log has no events of its own)
+            await asyncio.sleep(0)
+        await asyncio.gather(*map(log.append, entries))
+        await log.close()
+
+    assert calls_each(lambda: asyncio.run(pass_through()), len(entries)) < PUBLISH
 
 
 def test_an_event_is_read_in_so_many_calls(events: list[NormalizedEvent]) -> None:

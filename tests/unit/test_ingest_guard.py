@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from ingest.access import Credentials, TokenOptions, authenticator_of, tenants_authenticator, tokens_of
 from ingest.attempts import FailedAttempts
-from ingest.auth import Presented, Tenant, Undecided, Verdict
+from ingest.auth import Authorised, Presented, Tenant, Undecided, Verdict
 from ingest.guard import Access
 from ingest.lookalike import LookalikeAlarm, looks_like_tccc
 from ingest.metrics import ReceiverMetrics
@@ -267,3 +267,29 @@ def test_a_torn_or_false_gzip_is_looked_at_as_far_as_it_goes() -> None:
 
     assert looks_like_tccc(compressed[:-20])
     assert not looks_like_tccc(b"\x1f\x8b" + b"rubbish")
+
+
+class AsksSomebody:
+    """An authenticator whose answer takes a while."""
+
+    asked = 0
+
+    async def authorise(self, presented: Presented) -> Verdict:  # noqa: ARG002  (the protocol's)
+        self.asked += 1
+        await asyncio.sleep(0)
+        return Authorised()
+
+
+async def test_who_must_wait_to_know_is_not_taken_for_knowing_and_is_asked_again() -> None:
+    asks = AsksSomebody()
+    log, registry = MemoryPushLog(), CollectorRegistry()
+    receiver = Receiver(a_door(log, registry, access=Access(asks)))
+    await receiver.start()
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(receiver.url + "?action=cdr", data=body_of(a_cdr())) as response,
+    ):
+        assert (response.status, len(log.events)) == (200, 1)
+    await receiver.stop(5)
+
+    assert asks.asked == 2

@@ -14,7 +14,7 @@ from ingest.kafka_publisher import KafkaLogOptions, TopicsMissingError
 from ingest.normalize import ReceivedPush, normalize
 from ingest.push_log import LogEntry, LogUnavailable
 from schemas.events import RAW_HEADER
-from tests.support.push_log import ScriptedPublisher
+from tests.support.push_log import PartlyFailed, ScriptedPublisher
 from tests.support.pushes import a_cdr, body_of
 
 NOW = datetime(2026, 11, 24, 3, 55, tzinfo=UTC)
@@ -181,3 +181,24 @@ async def test_closing_while_connecting_leaves_nobody_behind() -> None:
         await waiting
 
     assert bench.journal == ["p1: start", "p1: stop"]
+
+
+async def test_entries_that_go_together_each_hear_of_their_own_and_only_the_others_are_tried_again() -> None:
+    failed = PartlyFailed({1}, KafkaError("one batch"))
+    heard: list[int] = []
+    async with a_bench({"script": [failed]}) as bench:
+        await bench.log.append_each([an_entry(SessionId=name) for name in "abc"], heard.append)
+
+        assert heard == [0, 2, 1]
+        assert [record.key for record in bench.made[0].published] == [b"1400000001:a", b"1400000001:c"]
+        assert [record.key for record in bench.made[1].published] == [b"1400000001:b"]
+
+
+async def test_of_entries_that_go_together_those_that_fail_twice_are_not_stored() -> None:
+    heard: list[int] = []
+    failures = [{"script": [PartlyFailed({1}, KafkaError("one batch"))]}, {"script": [KafkaError("again")]}]
+    async with a_bench(*failures) as bench:
+        with pytest.raises(LogUnavailable, match="again"):
+            await bench.log.append_each([an_entry(SessionId=name) for name in "abc"], heard.append)
+
+    assert heard == [0, 2]

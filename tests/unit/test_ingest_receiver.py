@@ -2,8 +2,10 @@
 
 import asyncio
 import base64
+import gc
 import gzip
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -24,6 +26,7 @@ from schemas.events import EventKind
 from tests.support.door import a_door
 from tests.support.push_log import MemoryPushLog
 from tests.support.pushes import a_cdr, a_record, a_voicemail, body_of
+from tests.support.spool import session_of
 
 TO_THE_MILLISECOND = datetime(2026, 11, 24, 3, 55, 0, 123000, tzinfo=UTC)
 STORED = {"ErrCode": 0, "ErrMsg": ""}
@@ -219,6 +222,81 @@ async def test_connections_are_kept_alive(house: House) -> None:
     answer = await raw_exchange(house, first, last)
 
     assert answer.count(b'{"ErrCode":0,"ErrMsg":""}') == 2
+
+
+def a_raw_push(session: str, *headers: str, path: str = "/tccc/push?action=cdr") -> bytes:
+    body = body_of(a_cdr(SessionId=session))
+    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def test_pushes_sent_without_waiting_for_answers_are_answered_in_their_order(house: House) -> None:
+    answer = await raw_exchange(
+        house,
+        a_raw_push("a") + a_raw_push("b"),
+        a_raw_push("c") + a_raw_push("nowhere", path="/elsewhere") + a_raw_push("d"),
+        a_raw_push("e", "Connection: close"),
+    )
+
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"200", b"200", b"404", b"200", b"200"]
+    assert [event.session_id for event in house.log.events] == ["a", "b", "c", "d", "e"]
+
+
+async def test_a_push_that_waits_holds_up_those_behind_it_on_its_connection_and_no_other() -> None:
+    log = MemoryPushLog(gate=asyncio.Event())
+    assert log.gate is not None
+    async with a_house(log) as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(a_raw_push("a") + a_raw_push("b")[:40])
+        await eventually(lambda: log.journal.count("append") == 1)
+        writer.write(a_raw_push("b")[40:] + a_raw_push("c", "Connection: close"))
+        other = asyncio.create_task(house.push(a_cdr(SessionId="other")))
+        await eventually(lambda: log.journal.count("append") == 2)
+        assert {session_of(entry) for entry in log.entries} == {"a", "other"}
+        log.gate.set()
+        answer = await reader.read()
+        writer.close()
+        assert (await other).status == 200
+
+    assert answer.count(b"HTTP/1.1 200 OK") == 3
+    assert [session_of(entry) for entry in log.entries if session_of(entry) != "other"] == ["a", "b", "c"]
+
+
+def connections_of(house: House) -> int:
+    runner = house.receiver._runner
+    assert runner is not None
+    assert runner.json_server is not None
+    return runner.json_server.connection_count
+
+
+async def test_a_client_that_does_not_wait_for_its_answer_loses_nothing_but_that(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = MemoryPushLog(gate=asyncio.Event())
+    assert log.gate is not None
+    async with a_house(log) as house:
+        _, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(a_raw_push("a"))
+        await eventually(lambda: "append" in log.journal)
+        writer.close()
+        await eventually(lambda: connections_of(house) == 0)
+        log.gate.set()
+        await eventually(lambda: house.count("pushes_stored_total", kind="cdr") == 1)
+        assert (await house.push(a_cdr())).status == 200
+    gc.collect()
+    assert [record.message for record in caplog.records] == []  # no task of that connection was left waiting
+
+
+async def test_the_usual_answer_is_the_same_as_aiohttps_own(house: House) -> None:
+    """One way for the usual push and one for the others: a sender cannot tell which it went."""
+    usual = await house.push(a_cdr())
+    other = await house.push(a_cdr(), headers={"Expect": "100-continue"})
+
+    assert usual.body == other.body
+    assert [(name, value) for name, value in usual.headers.items() if name != "Date"] == [
+        (name, value) for name, value in other.headers.items() if name != "Date"
+    ]
+    assert list(usual.headers) == list(other.headers)
 
 
 async def test_unknown_fields_are_counted_by_kind_not_by_name(house: House) -> None:
