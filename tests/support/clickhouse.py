@@ -142,7 +142,8 @@ def _lay_out(server: ClickHouseServer) -> tuple[str, str]:
 def _looks(server: ClickHouseServer, name: str) -> str:
     """Tables, views, and what callweave noted of them; not what the tables hold."""
     made = "SELECT count(), sum(cityHash64(name, create_table_query)) FROM system.tables WHERE database = '{}'"
-    asked = (made.format(name), *(f"SELECT * FROM {table} ORDER BY ALL" for table in _NOTES))
+    standing = server.execute("SHOW TABLES", name, default_format="TSV").split()
+    asked = (made.format(name), *(f"SELECT * FROM {table} ORDER BY ALL" for table in _NOTES if table in standing))
     return "\n".join(server.execute(sql, name, default_format="TSV") for sql in asked)
 
 

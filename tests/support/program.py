@@ -83,8 +83,15 @@ class Program:
         return done
 
     def sql(self, statement: str) -> list[dict[str, Any]]:
-        """Rows of a query."""
-        rows: list[dict[str, Any]] = json.loads(self.run("sql", statement, "--json", "--rows-max", "100000").stdout)
+        """Rows of a query; waits for a warehouse that the loader has still to make."""
+
+        def asked() -> subprocess.CompletedProcess[str] | None:
+            done = self.run("sql", statement, "--json", "--rows-max", "100000", expect=None)
+            return None if "there is no warehouse at" in done.stderr else done
+
+        done: subprocess.CompletedProcess[str] = eventually(asked)
+        assert done.returncode == 0, f"{statement} ended with {done.returncode}\n{done.stderr}"
+        rows: list[dict[str, Any]] = json.loads(done.stdout)
         return rows
 
     def start(self, role: str, *arguments: str) -> subprocess.Popen[str]:
