@@ -40,6 +40,6 @@ def idle(folder: Path, _: Contestants, rounds: int) -> list[Result]:
 
 def as_deployed(folder: Path) -> dict[str, str]:
     """The environment without numpy, which only tests and plots need: where it is, pyarrow loads it (14 MB)."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "numpy.py").write_text('raise ImportError("not in deploy/requirements-runtime.lock")\n')
     return {"PYTHONPATH": os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))}
