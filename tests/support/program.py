@@ -87,7 +87,8 @@ class Program:
 
         def asked() -> subprocess.CompletedProcess[str] | None:
             done = self.run("sql", statement, "--json", "--rows-max", "100000", expect=None)
-            return None if "there is no warehouse at" in done.stderr else done
+            not_yet = ("there is no warehouse at", "the warehouse is not open yet")
+            return None if any(told in done.stderr for told in not_yet) else done
 
         done: subprocess.CompletedProcess[str] = eventually(asked)
         assert done.returncode == 0, f"{statement} ended with {done.returncode}\n{done.stderr}"
