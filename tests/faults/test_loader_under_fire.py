@@ -248,7 +248,7 @@ async def test_a_broker_that_was_killed_and_came_back_is_read_on(tmp_path: Path)
         async with loading(log, tmp_path) as loader:
             await until(lambda: loaded(loader, log, load.ends))
             os.kill(broker.pid, signal.SIGKILL)
-            await until(lambda: not loader.status().ready)
+            await until(lambda: not loader.status().ready and not broker.is_alive())
             await asyncio.to_thread(broker.start)
             await load.send(log, 100)
             await caught_up(loader, log, load)
