@@ -7,10 +7,12 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from callweave.broker.local import LocalBroker
 from callweave.child import die_with_parent
 from callweave.settings import load_settings
 from callweave.topics import apply_topics
@@ -90,6 +92,17 @@ def new_topic(name: str) -> str:
 
     asyncio.run(create())
     return name
+
+
+@contextmanager
+def a_broker(folder: Path) -> Iterator[None]:
+    """The broker that the environment names, else one of this run's own."""
+    if os.environ.get("CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS"):
+        yield
+        return
+    with LocalBroker(folder / "kafka", heap_mb=512) as broker:
+        os.environ["CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS"] = broker.bootstrap_servers
+        yield
 
 
 def bootstrap() -> str:

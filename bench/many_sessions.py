@@ -9,7 +9,6 @@ import random
 import sys
 import time
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -20,11 +19,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from bench.machine import bootstrap, cpu_seconds, new_topics, process, rss_bytes
 from bench.results import figure
-from bench.work import session
+from bench.work import event_of, session
 from bench.worker import Progress, committed, pace, publish_events
 from callweave.runtime import Runtime
 from callweave.standing import ask_readiness
-from ingest.normalize import ReceivedPush, normalize
 from schemas.topics import SESSIONS
 from streams.core.fold import fold
 
@@ -65,17 +63,10 @@ async def publish_sessions(prefix: str, first: int, end: int) -> None:
         bootstrap_servers=bootstrap(), acks="all", linger_ms=20, compression_type="zstd"
     ) as producer:
         for number in range(first, end):
-            events = []
-            for action, body in session(number)[:2]:
-                push = ReceivedPush.of(
-                    orjson.dumps(body),
-                    headers={"X-TCCC-PUSH-UUID": f"{number}-{len(events)}"},
-                    action=action,
-                    received_at=datetime.now(UTC),
-                )
-                event = normalize(push).event
-                assert event is not None
-                events.append(event)
+            events = [
+                event_of(action, orjson.dumps(body), f"{number}-{place}")
+                for place, (action, body) in enumerate(session(number)[:2])
+            ]
             await producer.send(topic, fold(events[0].key, None, events).record, key=events[0].key)
 
 

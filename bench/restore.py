@@ -18,8 +18,6 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-import uuid
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -28,15 +26,12 @@ from aiokafka import AIOKafkaProducer
 
 from bench import streams_restore
 from bench.contestants import Contestants, our_version
-from bench.machine import FULL, new_topics, process, rss_bytes
+from bench.machine import FULL, a_broker, bootstrap, new_topics, process, rss_bytes
 from bench.many_sessions import with_many_sessions
 from bench.results import Result, Run
-from bench.work import bodies
-from callweave.broker.local import LocalBroker
+from bench.work import bodies, event_of
 from callweave.runtime import Runtime
 from callweave.settings import load_settings
-from callweave.topics import apply_topics
-from ingest.normalize import ReceivedPush, normalize
 from schemas.topics import SESSIONS
 from streams.core.fold import fold
 from streams.engine.store import partition_store
@@ -52,14 +47,9 @@ def main() -> int:
     parser.add_argument("--sessions", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    given = os.environ.get("CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS")
-    with tempfile.TemporaryDirectory(prefix="callweave-restore-") as folder:
-        own = nullcontext() if given else LocalBroker(Path(folder) / "kafka", heap_mb=512)
-        with own as broker:
-            if broker is not None:
-                os.environ["CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS"] = broker.bootstrap_servers
-            os.environ["CALLWEAVE_KAFKA__TOPIC_PREFIX"] = f"b{uuid.uuid4().hex[:8]}."
-            print(json.dumps(measure(Path(folder) / "data", arguments.sessions, arguments.rounds), indent=2))
+    with tempfile.TemporaryDirectory(prefix="callweave-restore-") as folder, a_broker(Path(folder)):
+        new_topics()
+        print(json.dumps(measure(Path(folder) / "data", arguments.sessions, arguments.rounds), indent=2))
     return 0
 
 
@@ -106,7 +96,6 @@ def cold(data: Path, arguments: list[str], published: dict[bytes, bytes]) -> Run
 
 def measure(data: Path, sessions: int, rounds: int) -> dict[str, Any]:
     """Interleaved rounds: Faust's way and ours from an empty disk, ours from a full one."""
-    asyncio.run(apply_topics(load_settings()))
     published = asyncio.run(fill(sessions))
     restoring: dict[str, list[float]] = {"cold_bulk": [], "cold_stock": []}
     working: dict[str, list[float]] = {"cold_bulk": [], "cold_stock": []}
@@ -168,16 +157,12 @@ async def fill(sessions: int) -> dict[bytes, bytes]:
     """Publish one record a session, as the worker would; the state of each session."""
     by_key: dict[bytes, list[Any]] = {}
     for number, (action, body) in enumerate(bodies(sessions)):
-        push = ReceivedPush.of(
-            body, headers={"X-TCCC-PUSH-UUID": str(number)}, action=action, received_at=datetime.now(UTC)
-        )
-        event = normalize(push).event
-        assert event is not None
+        event = event_of(action, body, str(number))
         by_key.setdefault(event.key, []).append(event)
     topic = SESSIONS.name(os.environ["CALLWEAVE_KAFKA__TOPIC_PREFIX"])
     states: dict[bytes, bytes] = {}
     async with AIOKafkaProducer(
-        bootstrap_servers=os.environ["CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS"],
+        bootstrap_servers=bootstrap(),
         acks="all",
         linger_ms=5,
         compression_type="lz4",

@@ -3,9 +3,13 @@ more), the pushes of a call far apart in time, 5 % delivered twice.
 """
 
 import random
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+
+from ingest.normalize import ReceivedPush, normalize
+from schemas.events import NormalizedEvent
 
 APP = 1400000001
 
@@ -24,6 +28,14 @@ def pushes(sessions: int, seed: int = 1, *, first: int = 0) -> list[tuple[str, d
 def bodies(sessions: int, seed: int = 1, *, first: int = 0) -> list[tuple[str, bytes]]:
     """The same as bytes."""
     return [(action, orjson.dumps(body)) for action, body in pushes(sessions, seed, first=first)]
+
+
+def event_of(action: str, body: bytes, push_id: str) -> NormalizedEvent:
+    """The event that the door makes of a push."""
+    push = ReceivedPush.of(body, headers={"X-TCCC-PUSH-UUID": push_id}, action=action, received_at=datetime.now(UTC))
+    event = normalize(push).event
+    assert event is not None
+    return event
 
 
 def session(number: int) -> list[tuple[str, dict[str, Any]]]:

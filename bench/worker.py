@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from bench.contestants import Contestants, our_version
 from bench.machine import FULL, bootstrap, cpu_seconds, new_topic, new_topics, process, rss_bytes
 from bench.results import Result, Run
-from bench.work import bodies
-from callweave.kafka import admin_client, end_offsets, group_offsets, partitions_of, plain_consumer
+from bench.work import bodies, event_of
+from callweave.kafka import admin_client, end_offsets, group_offsets, partitions_of, plain_consumer, read_now
 from callweave.settings import load_settings
-from ingest.normalize import ReceivedPush, normalize
 from schemas.events import RAW_HEADER, TOPIC_OF
 from schemas.topics import EVENT_TOPICS, SESSIONS
 
@@ -222,11 +220,7 @@ async def publish_events(prefix: str, work: list[tuple[str, bytes]]) -> Backlog:
         bootstrap_servers=bootstrap(), acks="all", enable_idempotence=True, linger_ms=5
     ) as producer:
         for number, (action, body) in enumerate(work):
-            push = ReceivedPush.of(
-                body, headers={"X-TCCC-PUSH-UUID": str(number)}, action=action, received_at=datetime.now(UTC)
-            )
-            event = normalize(push).event
-            assert event is not None
+            event = event_of(action, body, str(number))
             expected.setdefault(event.key, {})[event.digest] = event.payload
             topic = TOPIC_OF[event.kind].name(prefix)
             await producer.send(topic, event.encoded(), key=event.key, headers=[(RAW_HEADER, body)])
@@ -258,14 +252,9 @@ async def last_records(topic: str) -> dict[bytes, bytes]:
     async with AsyncExitStack() as stack:
         admin = await stack.enter_async_context(admin_client(settings))
         consumer: AIOKafkaConsumer = await stack.enter_async_context(plain_consumer(settings))
-        ends = await end_offsets(admin, consumer, [topic])
-        consumer.assign(await partitions_of(admin, [topic]))
-        await consumer.seek_to_beginning()
-        left = {place for place, end in ends.items() if end}
+        partitions = await partitions_of(admin, [topic])
         last: dict[bytes, bytes] = {}
-        while left:
-            for tp, records in (await consumer.getmany(timeout_ms=200)).items():
+        async for found in read_now(consumer, partitions, records_max=10_000, told=lambda _done, _total: None):
+            for records in found.values():
                 last |= {record.key: record.value for record in records}
-                if records[-1].offset + 1 >= ends[tp.topic, tp.partition]:
-                    left.discard((tp.topic, tp.partition))
         return last

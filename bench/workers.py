@@ -13,13 +13,11 @@ import os
 import statistics
 import sys
 import tempfile
-from contextlib import nullcontext
 from pathlib import Path
 
-from bench.machine import new_topics
+from bench.machine import a_broker, new_topics
 from bench.results import Run
 from bench.worker import callweave, fill
-from callweave.broker.local import LocalBroker
 
 COUNTS = (1, 2, 4)
 PUSHES = 100_000
@@ -30,13 +28,8 @@ def main() -> int:
     parser.add_argument("--sessions", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    given = os.environ.get("CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS")
-    with tempfile.TemporaryDirectory(prefix="callweave-workers-") as folder:
-        own = nullcontext() if given else LocalBroker(Path(folder) / "kafka", heap_mb=512)
-        with own as broker:
-            if broker is not None:
-                os.environ["CALLWEAVE_KAFKA__BOOTSTRAP_SERVERS"] = broker.bootstrap_servers
-            print(json.dumps(measure(Path(folder), arguments.sessions, arguments.rounds), indent=2))
+    with tempfile.TemporaryDirectory(prefix="callweave-workers-") as folder, a_broker(Path(folder)):
+        print(json.dumps(measure(Path(folder), arguments.sessions, arguments.rounds), indent=2))
     return 0
 
 
