@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from callweave.role_health import DIRECT
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import MisconfiguredError, Settings
 from ingest.habits import HABITS
 
 POLL_SECONDS = 0.5
-
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def _ask(entry: RoleEntry, after: int) -> dict[str, Any]:
         f"{entry.admin_url}/pushes?after={after}", headers={"Authorization": f"Bearer {entry.token}"}
     )
     try:
-        with _direct.open(request, timeout=5) as response:
+        with DIRECT.open(request, timeout=5) as response:
             answer: dict[str, Any] = json.load(response)
     except (OSError, ValueError) as exc:
         raise MisconfiguredError(f"the receiver's admin port at {entry.admin_url} does not answer: {exc}") from exc

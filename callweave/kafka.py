@@ -2,11 +2,11 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
@@ -16,6 +16,7 @@ from aiokafka.errors import (
 
 from callweave.runtime import Runtime
 from callweave.settings import KafkaSettings, MisconfiguredError, Settings
+from schemas.topics import MESSAGE_BYTES_MAX
 
 _GOODBYE_SECONDS_MAX: Final = 2.0
 
@@ -98,6 +99,19 @@ async def plain_consumer(settings: Settings, **more: Any) -> AsyncIterator[AIOKa
                 await consumer.stop()
 
 
+@asynccontextmanager
+async def plain_producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+    """A started idempotent producer, for records of any size that topics take."""
+    async with AIOKafkaProducer(
+        **client_options(settings),
+        acks="all",
+        enable_idempotence=True,
+        max_request_size=MESSAGE_BYTES_MAX,
+        compression_type="zstd",
+    ) as producer:
+        yield producer
+
+
 async def partitions_of(admin: AIOKafkaAdminClient, topics: list[str]) -> list[TopicPartition]:
     """Every partition of the topics. Topics that do not exist have none."""
     described = await admin.describe_topics(topics)
@@ -115,6 +129,31 @@ async def end_offsets(
     partitions = await partitions_of(admin, topics)
     ends = await consumer.end_offsets(partitions) if partitions else {}
     return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
+
+
+async def read_now(
+    consumer: AIOKafkaConsumer,
+    partitions: Sequence[TopicPartition],
+    *,
+    records_max: int,
+    told: Callable[[int, int], None],
+) -> AsyncIterator[Mapping[TopicPartition, "Sequence[ConsumerRecord[bytes, bytes]]"]]:
+    """What partitions hold now, from their beginnings to their present ends, at most so many records at a time.
+
+    `told` hears how many offsets are read, and of how many, whenever the caller is done with some.
+    """
+    ends = await consumer.end_offsets(partitions)
+    begins = await consumer.beginning_offsets(partitions)
+    total = sum(ends[tp] - begins[tp] for tp in partitions)
+    left = {tp for tp in partitions if begins[tp] < ends[tp]}
+    consumer.assign(partitions)
+    await consumer.seek_to_beginning(*partitions)
+    while left:
+        found = await consumer.getmany(*left, timeout_ms=1000, max_records=records_max)
+        yield {tp: [record for record in records if record.offset < ends[tp]] for tp, records in found.items()}
+        positions = {tp: await consumer.position(tp) for tp in partitions}
+        left = {tp for tp in left if positions[tp] < ends[tp]}
+        told(sum(min(positions[tp], ends[tp]) - begins[tp] for tp in partitions), total)
 
 
 async def group_offsets(admin: AIOKafkaAdminClient, group_id: str) -> dict[tuple[str, int], int]:

@@ -5,14 +5,15 @@ repetition), and `dead_letters`, whose sightings the warehouse has counted. Who 
 """
 
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from functools import partial
+from itertools import chain
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from callweave.kafka import admin_client, client_options, end_offsets, partitions_of, plain_consumer
+from callweave.kafka import admin_client, partitions_of, plain_consumer, plain_producer, read_now
 from callweave.settings import MisconfiguredError, Settings
-from callweave.topics import check_topics, topics_of
+from callweave.topics import problems_of_topics, topics_of
 from schemas.topics import DEAD_LETTERS, MESSAGE_BYTES_MAX, SESSIONS, SUPPRESSIONS, Topic
 
 Progress = Callable[[str, int, int], None]
@@ -25,21 +26,11 @@ async def copy_topics(settings: Settings, from_prefix: str, progress: Progress) 
         raise MisconfiguredError(
             f"{from_prefix} is the prefix of these settings: set CALLWEAVE_KAFKA__TOPIC_PREFIX to the new one"
         )
-    if problems := [f"{finding.name} {finding.problem}" for finding in await check_topics(settings) if finding.problem]:
-        raise MisconfiguredError(f"the topics to copy to are not as they must be: {'; '.join(problems)}")
+    if problems := await problems_of_topics(settings):
+        raise MisconfiguredError(f"the topics to copy to are not as they must be: {problems}")
     kept = [topic for topic in topics_of(settings) if topic not in (SESSIONS, DEAD_LETTERS)]
     kept.sort(key=lambda topic: topic is not SUPPRESSIONS)
-    async with AsyncExitStack() as held:
-        admin = await held.enter_async_context(admin_client(settings))
-        producer = AIOKafkaProducer(
-            **client_options(settings),
-            acks="all",
-            enable_idempotence=True,
-            max_request_size=MESSAGE_BYTES_MAX,
-            compression_type="zstd",
-        )
-        await producer.start()
-        held.push_async_callback(producer.stop)
+    async with admin_client(settings) as admin, plain_producer(settings) as producer:
         there = set(await admin.list_topics())
         if SESSIONS.name(from_prefix) not in there:
             raise MisconfiguredError(
@@ -64,28 +55,15 @@ async def _copy(
     copied = 0
     async with plain_consumer(settings, max_partition_fetch_bytes=MESSAGE_BYTES_MAX) as consumer:
         partitions = await partitions_of(admin, [source])
-        ends = await end_offsets(admin, consumer, [source])
-        begins = await consumer.beginning_offsets(partitions)
-        total = sum(ends[tp.topic, tp.partition] - begins[tp] for tp in partitions)
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        left = {tp for tp in partitions if begins[tp] < ends[tp.topic, tp.partition]}
-        while left:
-            found = await consumer.getmany(*left, timeout_ms=1000, max_records=_RECORDS_AT_ONCE)
-            records = [
-                record for tp, some in found.items() for record in some if record.offset < ends[tp.topic, tp.partition]
-            ]
+        told = partial(progress, f"copying {source}")
+        async for found in read_now(consumer, partitions, records_max=_RECORDS_AT_ONCE, told=told):
             sent = [
                 await producer.send(
                     target, record.value, record.key, timestamp_ms=record.timestamp, headers=list(record.headers)
                 )
-                for record in records
+                for record in chain.from_iterable(found.values())
             ]
             for acknowledged in sent:
                 await acknowledged
-            copied += len(records)
-            positions = {tp: await consumer.position(tp) for tp in partitions}
-            left = {tp for tp in left if positions[tp] < ends[tp.topic, tp.partition]}
-            done = sum(min(positions[tp], ends[tp.topic, tp.partition]) - begins[tp] for tp in partitions)
-            progress(f"copying {source}", done, total)
+            copied += len(sent)
     return copied

@@ -3,7 +3,6 @@
 The rule: only what is listed in `schemas.metrics` is looked at, and what a role does not say is left out, not guessed.
 """
 
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import inf, isnan
@@ -12,13 +11,13 @@ from typing import Any
 from prometheus_client import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
+from callweave.role_health import DIRECT
 from callweave.runtime import RoleEntry
 from schemas import metrics as m
 
 _DAY_SECONDS = 86_400
 _CERTIFICATE_DAYS = 30
 _EXPIRING_DAYS = "14"
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ def _metrics_of(entry: RoleEntry) -> str | None:
     if entry.admin_url is None:
         return None
     try:
-        with _direct.open(f"{entry.admin_url}/metrics", timeout=5) as response:
+        with DIRECT.open(f"{entry.admin_url}/metrics", timeout=5) as response:
             text: str = response.read().decode()
     except OSError:
         return None  # its readiness says so already

@@ -17,6 +17,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any, Protocol
 
+from callweave.role_health import DIRECT
 from callweave.runtime import RoleEntry, Runtime
 from callweave.settings import Settings
 from sinks.sink import QueryLimits, QueryRefusedError, QueryResult, Reader, SinkUnavailableError
@@ -27,8 +28,6 @@ SAFE_INTEGER_MAX = 2**53
 
 _one_opening = threading.Lock()
 """A process opens a DuckDB file once at a time: what it locks down is the file's, not the connection's."""
-
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def ask_loader(loader: RoleEntry, path: str, asked: dict[str, Any], *, seconds_m
         headers={"Authorization": f"Bearer {loader.token}", "Content-Type": "application/json"},
     )
     try:
-        with _direct.open(request, timeout=seconds_max) as response:
+        with DIRECT.open(request, timeout=seconds_max) as response:
             answer: dict[str, Any] = json.load(response)
     except urllib.error.HTTPError as exc:
         problem = json.load(exc).get("error", exc.reason)

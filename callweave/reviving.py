@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import rocksdict
-from aiokafka import AIOKafkaProducer
 
-from callweave.kafka import client_options
+from callweave.kafka import plain_producer
 from callweave.log_identity import read_log_identity
 from callweave.settings import MisconfiguredError, Settings
-from callweave.topics import check_topics
-from schemas.topics import MESSAGE_BYTES_MAX, SESSIONS
+from callweave.topics import problems_of_topics
+from schemas.topics import SESSIONS
 from streams.core.fold import record_of_stored
 from streams.engine.state_dir import StateDirectory, StateHeldError
 
@@ -30,19 +29,13 @@ _STORE: Final = re.compile(r"(?P<name>sessions-\d+\.db)(?P<aside>\.set-aside-.+)
 
 async def revive_sessions(settings: Settings, state_dir: Path, progress: Progress) -> int:
     """Publish every session of a worker's folder; how many. Twice adds nothing to any session."""
-    if problems := [f"{finding.name} {finding.problem}" for finding in await check_topics(settings) if finding.problem]:
-        raise MisconfiguredError(f"the topics are not as they must be (callweave topics apply): {'; '.join(problems)}")
+    if problems := await problems_of_topics(settings):
+        raise MisconfiguredError(f"the topics are not as they must be (callweave topics apply): {problems}")
     _hold(state_dir)
     stores = stores_of_another_log(state_dir, (await read_log_identity(settings)).as_marker())
     topic = SESSIONS.name(settings.kafka.topic_prefix)
     published = 0
-    async with AIOKafkaProducer(
-        **client_options(settings),
-        acks="all",
-        enable_idempotence=True,
-        max_request_size=MESSAGE_BYTES_MAX,
-        compression_type="zstd",
-    ) as producer:
+    async with plain_producer(settings) as producer:
         for number, store in enumerate(stores):
             sent = []
             for key, stored in _sessions_in(store):

@@ -6,7 +6,7 @@ The rule: it needs nothing but the standard library, for `up` asks all day and s
 import json
 import urllib.error
 import urllib.request
-from typing import Final
+from typing import Any, Final
 
 from callweave.runtime import RoleEntry
 
@@ -16,23 +16,27 @@ DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 def ask_readiness(entry: RoleEntry) -> tuple[bool, str | None]:
     """Whether a role is ready, and if not, why; or what is wrong though it is."""
-    try:
-        with DIRECT.open(f"{entry.admin_url}/health/ready", timeout=5) as response:
-            answer = json.load(response)
-    except urllib.error.HTTPError as exc:
-        answer = json.load(exc)
-    except OSError as exc:
-        return False, f"its admin port does not answer: {exc}"
+    answer = _ask(entry, "/health/ready")
+    if isinstance(answer, str):
+        return False, answer
     return answer["ready"], answer["reason"] or answer.get("degraded")
 
 
 def ask_liveness(entry: RoleEntry) -> tuple[bool | None, str | None]:
     """Whether a role is live, and if not, why; None where it does not answer at all."""
+    answer = _ask(entry, "/health/live")
+    if isinstance(answer, str):
+        return None, answer
+    return answer["live"], answer["reason"]
+
+
+def _ask(entry: RoleEntry, path: str) -> dict[str, Any] | str:
+    """The answer, whatever its status; or why there is none."""
     try:
-        with DIRECT.open(f"{entry.admin_url}/health/live", timeout=5) as response:
-            answer = json.load(response)
+        with DIRECT.open(f"{entry.admin_url}{path}", timeout=5) as response:
+            answer: dict[str, Any] = json.load(response)
     except urllib.error.HTTPError as exc:
         answer = json.load(exc)
     except OSError as exc:
-        return None, f"its admin port does not answer: {exc}"
-    return answer["live"], answer["reason"]
+        return f"its admin port does not answer: {exc}"
+    return answer

@@ -46,6 +46,12 @@ async def check_topics(settings: Settings) -> list[TopicFinding]:
         return [await _finding(admin, topic, settings, existing) for topic in topics_of(settings)]
 
 
+async def problems_of_topics(settings: Settings) -> str:
+    """What is wrong with the topics, in one line; empty where nothing is."""
+    findings = await check_topics(settings)
+    return "; ".join(f"{finding.name} {finding.problem}" for finding in findings if finding.problem)
+
+
 def topics_of(settings: Settings) -> tuple[Topic, ...]:
     """The topics that are needed: those of enrichment and of the archive only where these are on."""
     enrichment = ENRICHMENT_TOPICS if settings.enrich.is_on else ()

@@ -51,9 +51,7 @@ class Guard:
         presented = Presented(request.headers.get(hdrs.AUTHORIZATION), query.tokens)
         match await self._access.authenticator.authorise(presented):
             case Authorised() as authorised:
-                if authorised.expires_at is not None:
-                    self._metrics.show_token_expiry(authorised.expires_at)
-                return authorised
+                return self._welcome(authorised)
             case Undecided():
                 self._metrics.count_rejected("undecided")
                 return answers.refused(
@@ -81,11 +79,7 @@ class Guard:
         else:
             authorising.close()
             return None
-        if not isinstance(verdict, Authorised):
-            return None
-        if verdict.expires_at is not None:
-            self._metrics.show_token_expiry(verdict.expires_at)
-        return verdict
+        return self._welcome(verdict) if isinstance(verdict, Authorised) else None
 
     def foreign(self, authorised: Authorised, sdk_app_id: int) -> str | None:
         """Why a body of this account is none of the sender's; None where it is."""
@@ -104,6 +98,11 @@ class Guard:
         is_over = self._attempts.is_too_many(self._access.sources.source_of(host, request.headers))
         self._metrics.count_failed_attempt(is_over_limit=is_over)
         return is_over
+
+    def _welcome(self, authorised: Authorised) -> Authorised:
+        if authorised.expires_at is not None:
+            self._metrics.show_token_expiry(authorised.expires_at)
+        return authorised
 
     async def _refuse(self, request: web.Request, refused: Refused) -> web.Response:
         is_over = self.is_over_limit(request)

@@ -48,12 +48,13 @@ class Jar:
     version: str
     classifier: str | None
     sha256: str
+    extension: str = "jar"
 
     @property
     def file_name(self) -> str:
         """Its name in the cache, which all versions of Kafka share: with the group, as two have a `metrics-core`."""
         parts = (self.artifact, self.version, self.classifier)
-        return f"{self.group}.{'-'.join(part for part in parts if part)}.jar"
+        return f"{self.group}.{'-'.join(part for part in parts if part)}.{self.extension}"
 
 
 Download: TypeAlias = Callable[[Jar], Iterator[bytes]]
@@ -149,7 +150,7 @@ def from_maven_central(jar: Jar) -> Iterator[bytes]:
     from maven_artifact import Artifact, Downloader  # noqa: PLC0415
 
     downloader = Downloader()
-    artifact = Artifact(jar.group, jar.artifact, jar.version, jar.classifier)
+    artifact = Artifact(jar.group, jar.artifact, jar.version, jar.classifier, jar.extension)
     address = downloader.resolver.uri_for_artifact(artifact)
     options = {"stream": True, "timeout": TIMEOUT_SECONDS, **trust_options()}
     try:

@@ -3,14 +3,12 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from callweave.cli.common import WRONG, ConfigOption, DataOption, JsonOption, print_json, print_table, settings_of
-
-if TYPE_CHECKING:
-    from callweave.simulator.oauth import TokenRequest
+from callweave.simulator.oauth import TokenAuth, TokenRequest
 
 
 def register(app: typer.Typer) -> None:
@@ -38,9 +36,7 @@ def simulate(
     client_secret: Annotated[
         str | None, typer.Option(help="OAuth 2.0: the secret.", envvar="SIMULATE_CLIENT_SECRET")
     ] = None,
-    client_auth: Annotated[
-        Literal["form", "basic", "json"], typer.Option(help="OAuth 2.0: how the client says who it is.")
-    ] = "form",
+    client_auth: Annotated[TokenAuth, typer.Option(help="OAuth 2.0: how the client says who it is.")] = "form",
     insecure: Annotated[bool, typer.Option("--insecure", help="Take any TLS certificate.")] = False,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Show every fault and exit.")] = False,
     as_json: JsonOption = False,
@@ -81,10 +77,8 @@ def simulate(
 
 
 def _token_request(
-    url: str | None, client_id: str | None, client_secret: str | None, auth: Literal["form", "basic", "json"]
-) -> "TokenRequest | None":
-    from callweave.simulator.oauth import TokenRequest
-
+    url: str | None, client_id: str | None, client_secret: str | None, auth: TokenAuth
+) -> TokenRequest | None:
     if url is None and client_id is None:
         return None
     if not (url and client_id and client_secret):

@@ -10,13 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import rocksdict
 from aiokafka import ConsumerRecord
 
-from callweave.kafka import admin_client, end_offsets, partitions_of, plain_consumer
+from callweave.kafka import admin_client, partitions_of, plain_consumer, read_now
 from callweave.rebuild.origin import Origin
 from callweave.settings import MisconfiguredError, Settings
 from schemas.events import NormalizedEvent, NotAnEventError, decode_event
@@ -122,23 +123,11 @@ async def fold_log(
         missing = sorted(set(names) - {tp.topic for tp in partitions})
         if missing:
             raise MisconfiguredError(f"the topic {missing[0]} does not exist: check KAFKA__TOPIC_PREFIX")
-        ends = await end_offsets(admin, consumer, names)
-        begins = await consumer.beginning_offsets(partitions)
-        total = sum(ends[tp.topic, tp.partition] - begins[tp] for tp in partitions)
-        left = {tp for tp in partitions if begins[tp] < ends[tp.topic, tp.partition]}
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        done = 0
-        while left:
-            found = await consumer.getmany(*left, timeout_ms=1000, max_records=_RECORDS_AT_ONCE)
-            for tp, records in found.items():
-                inside = [record for record in records if record.offset < ends[tp.topic, tp.partition]]
-                read.record_count += len(inside)
-                take(states, inside, read)
-            positions = {tp: await consumer.position(tp) for tp in partitions}
-            left = {tp for tp in left if positions[tp] < ends[tp.topic, tp.partition]}
-            done = sum(min(positions[tp], ends[tp.topic, tp.partition]) - begins[tp] for tp in partitions)
-            progress(f"reading the {origin} topic{'s' if origin is Origin.RAW else ''}", done, total)
+        told = partial(progress, f"reading the {origin} topic{'s' if origin is Origin.RAW else ''}")
+        async for found in read_now(consumer, partitions, records_max=_RECORDS_AT_ONCE, told=told):
+            for records in found.values():
+                read.record_count += len(records)
+                take(states, records, read)
     return read
 
 

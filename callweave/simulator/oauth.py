@@ -8,9 +8,10 @@ import base64
 import json
 import time
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import aiohttp
+if TYPE_CHECKING:  # the command line knows the ways of asking without loading it
+    import aiohttp
 
 _AHEAD_SECONDS = 30.0
 
@@ -34,7 +35,7 @@ class TokenRequest:
 class TokenSource:
     """One token at a time, shared by all pushes."""
 
-    def __init__(self, request: TokenRequest, http: aiohttp.ClientSession) -> None:
+    def __init__(self, request: TokenRequest, http: "aiohttp.ClientSession") -> None:
         self._request = request
         self._http = http
         self._token: str | None = None
@@ -55,6 +56,8 @@ class TokenSource:
             self._token = None
 
     async def _fetch(self) -> tuple[str, float]:
+        from aiohttp import ClientError  # noqa: PLC0415  (see above; whoever asks has loaded it)
+
         asked = self._request
         fields = {"grant_type": "client_credentials"}
         secret = {"client_id": asked.client_id, "client_secret": asked.client_secret}
@@ -73,7 +76,7 @@ class TokenSource:
                 allow_redirects=False,
             ) as response:
                 answer = json.loads(await response.read())
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
+        except (ClientError, OSError, TimeoutError, ValueError) as exc:
             raise NoTokenError(f"no token ({type(exc).__name__})") from exc
         token = answer.get("access_token") if isinstance(answer, dict) else None
         if response.status != 200 or not isinstance(token, str):

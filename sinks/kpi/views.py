@@ -165,12 +165,19 @@ known AS (
     HAVING COUNT(h.asked_at) > 0
 )"""  # noqa: S608 - our own
 _SAME_DAY: Final = "day = n.day"
-_BESIDE: Final = (
-    "CAST(n.here AS DOUBLE PRECISION) / NULLIF(n.due, 0) AS completeness",
-    # Where a join finds nothing, ClickHouse may say 0.
-    "CASE WHEN COALESCE(n.due, 0) > 0 THEN CAST(n.settled = 1 AS BOOLEAN) END AS completeness_is_final",
-    "n.as_of AS as_of",
-    f"CAST({DEFINITIONS_VERSION} AS BIGINT) AS definitions_version",
+_BESIDE: Final = tuple(
+    replace(column, sql=sql)
+    for column, sql in zip(
+        (*COMPLETENESS, AS_OF, DEFINITIONS),
+        (
+            "CAST(n.here AS DOUBLE PRECISION) / NULLIF(n.due, 0)",
+            # Where a join finds nothing, ClickHouse may say 0.
+            "CASE WHEN COALESCE(n.due, 0) > 0 THEN CAST(n.settled = 1 AS BOOLEAN) END",
+            "n.as_of",
+            f"CAST({DEFINITIONS_VERSION} AS BIGINT)",
+        ),
+        strict=True,
+    )
 )
 _LINE_OF_A_LIST: Final = ",\n        "
 
@@ -243,13 +250,13 @@ def _by(
         shown=",\n    ".join(
             [
                 *(f"{c.sql if c.name in derived else f'n.{c.name}'} AS {c.name}" for c in shown),
-                *_BESIDE,
+                *(f"{c.sql} AS {c.name}" for c in _BESIDE),
             ]
         ),
         window=_SAME_HOUR if rows.hourly else _SAME_DAY,
     )
     key = ("sdk_app_id", "hour" if rows.hourly else "day", *(column.name for column in columns.places))
-    return KpiView(Table(name, purpose, key, (*shown, *COMPLETENESS, AS_OF, DEFINITIONS)), body, definitions)
+    return KpiView(Table(name, purpose, key, (*shown, *_BESIDE)), body, definitions)
 
 
 def _of_file(
@@ -301,10 +308,7 @@ _CONCURRENCY_COLUMNS: Final = (
         of_definition(one) if one.numerator else replace(of_definition(one), sql=f"n.{one.id}", nullable=False)
         for one in OF_CONCURRENCY
     ),
-    *(
-        replace(column, sql=sql.removesuffix(f" AS {column.name}"))
-        for column, sql in zip((*COMPLETENESS, AS_OF, DEFINITIONS), _BESIDE, strict=True)
-    ),
+    *_BESIDE,
 )
 _OF_A_QUARTER: Final = _LINE_OF_A_LIST.join(
     f"u.{name} AS {name}"

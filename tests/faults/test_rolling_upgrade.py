@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from callweave.simulator.scenario import make_sessions
 from callweave.verify import Query
 from tests.faults import next_release
 from tests.faults.chaos.driver import Driver
+from tests.integration.test_reconcile import api_of
 from tests.support.api import a_ledger_of
 from tests.support.hygiene import log_file
 from tests.support.program import COMMAND, DEADLINE_SECONDS, Program, eventually
@@ -128,18 +129,6 @@ async def balancer(ports: tuple[int, ...]) -> AsyncIterator[str]:
         server.close()
 
 
-@contextmanager
-def an_api(folder: Path, program: Program) -> Iterator[str]:
-    """TCCC's API, which knows of old calls only: what arrives in the warehouses was pushed."""
-    process = program.start("simulate-api", f"--ledger={a_ledger_of(folder, [an_old_call()])}")
-    try:
-        assert process.stdout is not None
-        yield process.stdout.readline().removeprefix("ready ").strip()
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 def an_old_call() -> Session:
     """From before what reconcile asks for."""
     return make_sessions(seed=1, count=1, now=int(time.time()) - 30 * 86_400, days=1)[0]
@@ -214,7 +203,8 @@ async def test_every_role_is_replaced_under_load_and_each_answered_push_is_there
     with ExitStack() as held:
         anybody = Program(tmp_path / "anybody", kafka, topic_prefix, {"ARCHIVER__STORE": str(tmp_path / "archive")})
         anybody.run("topics", "apply")
-        api = held.enter_context(an_api(tmp_path, anybody))
+        # It knows of old calls only: what arrives in the warehouses was pushed.
+        api = held.enter_context(api_of(anybody, a_ledger_of(tmp_path, [an_old_call()])))
         roles = the_roles(tmp_path, kafka, topic_prefix, postgres=postgres_url, api=api, ports=ports)
         for role in roles:
             role.start()

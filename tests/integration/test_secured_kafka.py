@@ -6,7 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from pydantic import SecretStr
 from callweave.acls import PRINCIPAL_PREFIX, Acl, Client, Operation, acls_of, apply_acls
 from callweave.kafka import client_options
 from callweave.settings import ArchiverSettings, KafkaSettings, MisconfiguredError, Settings
-from callweave.simulator.facts import Session
 from callweave.simulator.scenario import make_sessions
 from callweave.topics import apply_topics
+from tests.integration.test_reconcile import api_of
 from tests.support.api import a_ledger_of
 from tests.support.program import Program, eventually
 from tests.support.pushes import a_record
@@ -94,7 +94,7 @@ def test_every_role_and_every_command_works_over_tls_and_scram_with_the_listed_p
         host = held.enter_context(recordings_host())
         host.files["/r.wav"] = a_wav()
         administrator = kafka_with_locks.administrator(tmp_path, topic_prefix)
-        endpoint = held.enter_context(an_api(tmp_path, administrator, call))
+        endpoint = held.enter_context(api_of(administrator, a_ledger_of(tmp_path, [call])))
         more = {
             "ARCHIVER__STORE": str(tmp_path / "archive"),
             "ARCHIVER__ALLOWED_NETWORKS": "127.0.0.1/32",
@@ -148,17 +148,6 @@ def test_every_role_and_every_command_works_over_tls_and_scram_with_the_listed_p
         operator.run("export", "--date", "yesterday", "--out", str(tmp_path / "export"))
         operator.run("erase", "--session", f"{app}:s")
         assert [readiness(operator, client).get("degraded") for client in set(Client) - {Client.OPERATOR}] == [None] * 6
-
-
-@contextmanager
-def an_api(folder: Path, program: Program, call: Session) -> Iterator[str]:
-    process = program.start("simulate-api", f"--ledger={a_ledger_of(folder, [call])}")
-    try:
-        assert process.stdout is not None
-        yield process.stdout.readline().removeprefix("ready ").strip()
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def files(program: Program) -> list[dict[str, Any]]:

@@ -3,8 +3,6 @@
 The rule: nothing runs that is not the pinned file; it is fetched once into the user's cache, as Kafka's jars are.
 """
 
-import hashlib
-import os
 import subprocess
 import tarfile
 import urllib.request
@@ -13,9 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from maven_artifact import Artifact, Downloader
-
-from callweave.broker.jars import CHUNK_BYTES, TIMEOUT_SECONDS, cache_dir, trust_options
+from callweave.broker.jars import Jar, cache_dir, fetch_listed
 from callweave.broker.java import find_java
 from callweave.broker.local import free_port
 from tests.support.program import eventually
@@ -58,26 +54,7 @@ def _answers(url: str) -> bool:
 
 
 def distribution() -> Path:
-    """The archive in the cache; 109 MB, fetched once. OSError or RequestException where Maven Central is not."""
-    kept = cache_dir().parent / "registry" / f"apicurio-{VERSION}.tar.gz"
-    if kept.exists() and _is_pinned(kept.read_bytes()):
-        return kept
-    fetched = _fetched()
-    assert _is_pinned(fetched), "what came is not the pinned file (its SHA-256 differs)"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    coming = kept.with_suffix(f".{os.getpid()}")
-    coming.write_bytes(fetched)
-    coming.replace(kept)
+    """The archive in the cache; 109 MB, fetched once. BrokerUnavailable where Maven Central is not."""
+    archive = Jar("io.apicurio", "apicurio-registry-app", VERSION, "all", SHA256, "tar.gz")
+    (kept,) = fetch_listed([archive], cache=cache_dir().parent / "registry")
     return kept
-
-
-def _is_pinned(archive: bytes) -> bool:
-    return hashlib.sha256(archive).hexdigest() == SHA256
-
-
-def _fetched() -> bytes:
-    maven = Downloader()
-    artifact = Artifact("io.apicurio", "apicurio-registry-app", VERSION, "all", "tar.gz")
-    address = maven.resolver.uri_for_artifact(artifact)
-    with maven.requestor.request(address, None, stream=True, timeout=TIMEOUT_SECONDS, **trust_options()) as answer:
-        return b"".join(answer.iter_content(CHUNK_BYTES))
