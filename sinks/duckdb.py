@@ -96,6 +96,12 @@ class DuckDbSink(DuckDbTables):
         )
         self._path = path
         self._gate = _Gate()
+        self._is_laid_out = False
+
+    def open(self) -> None:
+        """Open or create the file; nobody reads it before its tables and views are there."""
+        super().open()
+        self._is_laid_out = True
 
     def pending(self) -> Migration:
         """What opening would do to tables and views; a file that is not there is not made."""
@@ -122,7 +128,7 @@ class DuckDbSink(DuckDbTables):
         """Run exactly one SELECT, from any thread, on a connection of its own."""
         with self._gate.shared():
             database = self._database
-            if database is None:
+            if database is None or not self._is_laid_out:
                 raise SinkUnavailableError("the warehouse is not open yet")
             with closing(database.cursor()) as cursor:
                 return run_query(cursor, sql, limits)
@@ -150,6 +156,7 @@ class DuckDbSink(DuckDbTables):
 
     def close(self) -> None:
         """Checkpoint and let go of the file."""
+        self._is_laid_out = False
         if self._writer is not None:
             # What a checkpoint cannot do now, the next opening does from the write-ahead log.
             with contextlib.suppress(duckdb.Error):

@@ -48,9 +48,12 @@ class AddressRules:
         """Whether a connection may be made there."""
         if any(address in network for network in self._allowed if network.version == address.version):
             return True
-        inner = _embedded(address)
-        if inner is not None:
-            return self.is_allowed(inner)
+        same = _spelled_anew(address)
+        if same is not None:
+            return self.is_allowed(same)
+        behind = _tunnelled(address)
+        if behind is not None and not self.is_allowed(behind):
+            return False
         return address.is_global and not address.is_multicast
 
 
@@ -88,10 +91,15 @@ def _literal(host: str) -> Address | None:
         return None
 
 
-def _embedded(address: Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 address leads to."""
+def _spelled_anew(address: Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address is."""
     if isinstance(address, ipaddress.IPv4Address):
         return None
-    if address in _NAT64:
-        return ipaddress.IPv4Address(address.packed[-4:])
-    return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+    return ipaddress.IPv4Address(address.packed[-4:]) if address in _NAT64 else address.ipv4_mapped
+
+
+def _tunnelled(address: Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that packets to an IPv6 address would be sent through (6to4, Teredo)."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    return address.sixtofour or (address.teredo[1] if address.teredo else None)

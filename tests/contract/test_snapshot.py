@@ -7,11 +7,13 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from callweave.reading import open_questions
 from callweave.settings import Settings
 from sinks.duckdb import DuckDbSink
+from sinks.sink import Migration, SinkUnavailableError
 from sinks.snapshot import SnapshotError, Snapshots
 from tests.contract.test_sinks import a_batch
 from tests.support.loading import Log
@@ -53,6 +55,23 @@ def write(sink: DuckDbSink, version: int) -> None:
             )
         )
     )
+
+
+def test_nobody_reads_a_warehouse_whose_tables_are_still_being_made(tmp_path, monkeypatch):
+    sink, said = DuckDbSink(tmp_path / "calls.duckdb", recording_deadline_seconds=60), []
+    planned = sink._planned
+
+    def asked_meanwhile(writer: duckdb.DuckDBPyConnection) -> Migration:
+        with pytest.raises(SinkUnavailableError) as refused:
+            sink.query("SELECT count(*) FROM sessions")
+        said.append(str(refused.value))
+        return planned(writer)
+
+    monkeypatch.setattr(sink, "_planned", asked_meanwhile)
+    with closing(sink):
+        sink.open()
+        assert said == ["the warehouse is not open yet"]
+        assert sink.query("SELECT count(*) FROM sessions").rows == [(0,)]
 
 
 def test_a_reader_of_another_process_always_sees_a_consistent_copy_while_batches_are_written(sink, tmp_path):

@@ -9,7 +9,6 @@ import json
 import re
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from sinks.migrations import LAID_OUT_BY, PROGRAM_VERSION
 from sinks.sink import LogPartition, MisconfiguredError, Sink
 from sinks.warehouse import open_sink
 from tests.contract.test_sinks import a_batch
+from tests.support.archives import unpack
 from tests.support.clickhouse import ClickHouseServer, database_of, fresh_database
 from tests.support.lakes import DUCKLAKE, PARQUET, alter_ducklake, lay_out_ducklake, settle_ducklake
 from tests.support.loading import DUCKDB
@@ -109,8 +109,7 @@ class Place:
     def lay_out(self, layout: str) -> None:
         packed = FROZEN / f"{layout}-{self.kind}.tar.gz"
         if packed.exists():
-            with tarfile.open(packed) as files:
-                files.extractall(self.folder, filter="data")
+            unpack(packed, self.folder)
             if self.kind == "ducklake":
                 settle_ducklake(self.folder)
             return

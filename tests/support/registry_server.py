@@ -4,7 +4,6 @@ The rule: nothing runs that is not the pinned file; it is fetched once into the 
 """
 
 import subprocess
-import tarfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Final
 from callweave.broker.jars import Jar, cache_dir, fetch_listed
 from callweave.broker.java import find_java
 from callweave.broker.local import free_port
+from tests.support.archives import unpack
 from tests.support.program import eventually
 
 VERSION: Final = "3.0.9"
@@ -26,8 +26,7 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 @contextmanager
 def a_real_registry(distributed: Path, folder: Path) -> Iterator[str]:
     """Its address as `REGISTRY__URL` takes it: Confluent's REST is below a path of its own."""
-    with tarfile.open(distributed) as archive:
-        archive.extractall(folder, filter="data")
+    unpack(distributed, folder)
     port = free_port()
     url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
     options = (HEAP, "-XX:TieredStopAtLevel=1", "-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={port}")
