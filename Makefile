@@ -53,7 +53,7 @@ dbt-check: $(STAMP) ## the dbt package by dbt itself, in an environment of its o
 	@$(BIN)/python -m tests.contract.dbt_check --sessions $(or $(SESSIONS),1000)
 
 bench: $(STAMP) ## measure every work beside its peers on this machine, under 15 minutes (WORK=door,worker FULL=1)
-	@$(if $(WORK),WORK=$(WORK)) $(if $(FULL),FULL=1) $(BIN)/python -m bench
+	@$(if $(WORK),WORK='$(WORK)') $(if $(FULL),FULL=1) $(BIN)/python -m bench
 
 bench-compare: $(STAMP) ## did it get slower? the files as they are beside a commit, in CPU time (BASE=main ROLES=1)
 	@$(BIN)/python -m bench.compare $(or $(BASE),main) $(if $(ROLES),--roles)

@@ -68,7 +68,7 @@ def done(work: str, folder: Path, contestants: Contestants, rounds: int) -> list
 
 def chosen(text: str) -> list[str]:
     """The works that were asked for, in their order; all if none was."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = text.replace(",", " ").split()
     unknown = [name for name in names if name not in WORKS]
     if unknown:
         sys.exit(f"There is no work {', '.join(unknown)}: WORK takes some of {','.join(WORKS)}.")

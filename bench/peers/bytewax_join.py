@@ -40,7 +40,7 @@ def keyed(message: KafkaSourceMessage[bytes, bytes]) -> tuple[str, bytes]:
     return message.key.decode(), message.value
 
 
-def main(bootstrap_servers: str, prefix: str, out: str, folder: str) -> None:
+def main(bootstrap_servers: str, prefix: str, _group: str, out: str, folder: str) -> None:
     flow = Dataflow("join")
     topics = [prefix + name for name in ("cdr", "record", "voicemail")]
     source = KafkaSource([bootstrap_servers], topics, tail=True)
@@ -56,4 +56,4 @@ def main(bootstrap_servers: str, prefix: str, out: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5])
+    main(*sys.argv[1:6])

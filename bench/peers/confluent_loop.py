@@ -16,6 +16,7 @@ def main(bootstrap_servers: str, prefix: str, group: str, out: str) -> None:
             "group.id": group,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
+            "fetch.queue.backoff.ms": 20,  # a full queue stops fetching for a second unless told otherwise
         }
     )
     producer = Producer(

@@ -23,9 +23,10 @@ def main(bootstrap_servers: str, prefix: str, group: str, out_name: str, folder:
         broker_address=bootstrap_servers,
         consumer_group=group,
         auto_offset_reset="earliest",
-        commit_interval=0.5,
         state_dir=folder,
         loglevel="ERROR",
+        # A full queue of librdkafka's stops its fetching for a second unless told otherwise.
+        consumer_extra_config={"fetch.queue.backoff.ms": 20},
         producer_extra_config={"enable.idempotence": True, "acks": "all", "compression.type": "lz4"},
     )
     cdr, record, voicemail = (
