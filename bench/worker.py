@@ -124,6 +124,10 @@ def with_state(folder: Path, contestants: Contestants) -> list[Joiner]:
     if (python := contestants.python("quix")) is not None:
         result = Result("worker", "quix", contestants.python_version(python, "quixstreams"), UNIT, changelog)
         joiners.append(Joiner(result, partial(engine, [python, "bench/peers/quix.py"], "quix", folder)))
+        same = "the same, validated, callweave's own documents; no dead letters, fence or guard against gaps"
+        result = Result("worker", "quix-with-our-fold", result.version, UNIT, same)
+        command = [python, "bench/peers/quix_our_fold.py"]
+        joiners.append(Joiner(result, partial(engine, command, "quix-fold", folder, reports=reports_of_ours)))
     if (java := contestants.kafka_streams) is not None:
         result = Result("worker", "kafka-streams", contestants.kafka_streams_version, UNIT, changelog)
         result.extra["measured"] = f"from {JVM_WARM_UP_SHARE:.0%} of the backlog on: its compiler has to warm up"
@@ -135,12 +139,19 @@ def with_state(folder: Path, contestants: Contestants) -> list[Joiner]:
     return joiners
 
 
-def engine(command: list[str], name: str, folder: Path, backlog: Backlog) -> Run:
+def engine(
+    command: list[str],
+    name: str,
+    folder: Path,
+    backlog: Backlog,
+    *,
+    reports: Callable[[bytes], dict[str, Any]] = orjson.loads,
+) -> Run:
     """One that publishes once for each event, which tells its progress; what it commits, and how often, does not."""
     group, out = f"{backlog.prefix}{name}", new_topic(f"{backlog.prefix}out-{name}")
     arguments = [bootstrap(), backlog.prefix, group, out, str(folder / group)]
     run = contest([([*command, *arguments], {})], partial(published, out), backlog.count)
-    check(backlog, out, orjson.loads)
+    check(backlog, out, reports)
     return run
 
 
