@@ -154,7 +154,12 @@ async def wait_for_warehouse(settings: Settings, seconds: float) -> Pending | No
             if time.monotonic() >= deadline:
                 return Pending(events, 0)
             await asyncio.sleep(POLL_SECONDS)
-        # The worker acknowledges its input after its output, so the ends of its output are final for that input.
+        while reason := await asyncio.to_thread(_why_the_worker_waits, settings):
+            if time.monotonic() >= deadline:
+                return Pending(0, 0, problem=f"the worker is not ready: {reason}")
+            await asyncio.sleep(POLL_SECONDS)
+        # The worker acknowledges its input after its output, and publishes what restoring united before it is ready: so
+        # the ends of its output are final for that input.
         noted = await end_offsets(admin, consumer, results)
         while True:
             try:
@@ -166,6 +171,15 @@ async def wait_for_warehouse(settings: Settings, seconds: float) -> Pending | No
             if time.monotonic() >= deadline:
                 return Pending(0, documents)
             await asyncio.sleep(POLL_SECONDS)
+
+
+def _why_the_worker_waits(settings: Settings) -> str | None:
+    """Of a worker on this data directory that is not ready, the reason. One elsewhere is not known here."""
+    worker = Runtime(settings.data_dir).role("worker")
+    if worker is None or not worker.admin_url:
+        return None
+    is_ready, reason = ask_readiness(worker)
+    return None if is_ready else reason or "it gives no reason"
 
 
 def loader_positions(settings: Settings) -> dict[tuple[str, int], int]:
