@@ -6,6 +6,7 @@
 import asyncio
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import cast
@@ -64,7 +65,7 @@ async def offer(
 ) -> Load:
     """Send so many requests a second, as long as one of the connections is free; what none was free for is not sent."""
     tally = Tally()
-    free: list[Connection] = []
+    free: deque[Connection] = deque()  # in turns: who never says anything is hung up on
 
     def answered(connection: Connection, *, lost: bool) -> None:
         if not lost:
@@ -77,8 +78,9 @@ async def offer(
     while (elapsed := time.perf_counter() - begun) < seconds:
         now_due = int(elapsed * per_second)
         for _ in range(min(now_due - due, len(free))):
-            free.pop().send(requests[sent % len(requests)])
-            sent += 1
+            if (connection := free.popleft()).is_open:
+                connection.send(requests[sent % len(requests)])
+                sent += 1
         due = now_due
         await asyncio.sleep(0.002)
     taken = tally.load(seconds)
@@ -130,6 +132,11 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._received = b""
         self._begun: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Neither side has hung up."""
+        return self._transport is not None and not self._transport.is_closing()
 
     def send(self, request: bytes) -> None:
         """One request."""
