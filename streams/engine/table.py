@@ -5,7 +5,7 @@ law 7): neither the topic nor the store can be ahead of what the other will lear
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, cast
@@ -204,25 +204,33 @@ class SessionTable(Table[bytes, bytes]):
 
     async def _publish(self, by_partition: Mapping[int, list[Entry]]) -> None:
         producer = cast("Any", self.app.producer)._producer  # noqa: SLF001  (batches to explicit partitions have no public door)
-        sent: list[tuple[int, int, asyncio.Future[Any]]] = []
-        for partition, entries in by_partition.items():
-            if partition not in self._last_offset:
-                exit_for_restart("a write to a changelog partition that is not assigned", partition=partition)
-            batch, count = producer.create_batch(), 0
-            for entry in entries:
-                # The positions hold once all is written, so the very last record carries them.
-                headers = self._header(partition) if entry is entries[-1] else []
-                if entry.trace is not None:
-                    headers = [*headers, (TRACE_HEADER, entry.trace)]
-                if batch.append(key=entry.key, value=entry.record, timestamp=None, headers=headers) is None:
-                    sent.append((partition, count, await self._send(producer, batch, partition)))
-                    batch, count = producer.create_batch(), 0
-                    batch.append(key=entry.key, value=entry.record, timestamp=None, headers=headers)
-                count += 1
-            sent.append((partition, count, await self._send(producer, batch, partition)))
-        for partition, count, future in sent:
-            metadata = await asyncio.wait_for(future, SEND_SECONDS_MAX)
-            self._acknowledged(partition, metadata.offset, count)
+        async with asyncio.timeout(SEND_SECONDS_MAX):
+            # Nothing but a full queue makes a send wait, so the batches of all partitions go out in one request.
+            sent = [
+                (partition, count, await self._send(producer, batch, partition))
+                for partition, entries in by_partition.items()
+                for batch, count in self._batches(producer, partition, entries)
+            ]
+            for partition, count, future in sent:
+                metadata = await future
+                self._acknowledged(partition, metadata.offset, count)
+
+    def _batches(self, producer: Any, partition: int, entries: list[Entry]) -> Iterator[tuple[Any, int]]:
+        """The records of a partition as ready-made batches, each with the number of its records."""
+        if partition not in self._last_offset:
+            exit_for_restart("a write to a changelog partition that is not assigned", partition=partition)
+        batch, count = producer.create_batch(), 0
+        for entry in entries:
+            # The positions hold once all is written, so the very last record carries them.
+            headers = self._header(partition) if entry is entries[-1] else []
+            if entry.trace is not None:
+                headers = [*headers, (TRACE_HEADER, entry.trace)]
+            if batch.append(key=entry.key, value=entry.record, timestamp=None, headers=headers) is None:
+                yield batch, count
+                batch, count = producer.create_batch(), 0
+                batch.append(key=entry.key, value=entry.record, timestamp=None, headers=headers)
+            count += 1
+        yield batch, count
 
     def _acknowledged(self, partition: int, offset: int, count: int) -> None:
         """Row 11, its second line: our batch must lie right after the last record that we know of."""
@@ -250,9 +258,7 @@ class SessionTable(Table[bytes, bytes]):
     async def _send(self, producer: Any, batch: Any, partition: int) -> asyncio.Future[Any]:
         self._fence.check()
         batch.close()
-        future: asyncio.Future[Any] = await asyncio.wait_for(
-            producer.send_batch(batch, self.changelog_topic_name, partition=partition), SEND_SECONDS_MAX
-        )
+        future: asyncio.Future[Any] = await producer.send_batch(batch, self.changelog_topic_name, partition=partition)
         return future
 
     def _tp(self, partition: int) -> TP:
