@@ -294,8 +294,9 @@ async def absorb_batch(worker: Worker, events: Sequence[EventT[Any]]) -> None:
     entries: list[Entry] = []
     outcomes: Counter[Outcome] = Counter()
     spans = _begin_spans(worker.options.tracing, usable)
+    stores = {partition: worker.table.store(partition) for partition, _ in usable}
     for (partition, key), pairs in usable.items():
-        folded = fold(key, worker.table.stored(partition, key), [decoded for _, decoded in pairs], suppressions)
+        folded = fold(key, stores[partition].get(key), [decoded for _, decoded in pairs], suppressions)
         outcomes.update(folded.outcomes)
         if folded.refused:
             refused = {id(decoded) for decoded in folded.refused}

@@ -28,7 +28,7 @@ from streams.engine.positions import (
     positions_of,
     store_key,
 )
-from streams.engine.store import partition_store, seen_entry
+from streams.engine.store import PartitionStore, partition_store, seen_entry
 
 log = structlog.get_logger(__name__)
 
@@ -98,9 +98,13 @@ class SessionTable(Table[bytes, bytes]):
             options=self.options,
         )
 
+    def store(self, partition: int) -> PartitionStore:
+        """The store of a partition; whoever asks it for more than one session keeps it for that long."""
+        return partition_store(self.data, partition)
+
     def stored(self, partition: int, key: bytes) -> bytes | None:
         """What the store holds of a session."""
-        return partition_store(self.data, partition).get(key)
+        return self.store(partition).get(key)
 
     async def write(self, entries: Iterable[Entry], read: Mapping[int, Positions] | None = None) -> None:
         """Publish, await every acknowledgement, then write the store; `read` is where the sources stand after it.
@@ -119,7 +123,7 @@ class SessionTable(Table[bytes, bytes]):
                 written.update(entry.beside)
             if partition in self._read:
                 written[store_key(partition)] = encode_positions(self._read[partition])
-            partition_store(self.data, partition).write(written, self._tp(partition), self._last_offset[partition])
+            self.store(partition).write(written, self._tp(partition), self._last_offset[partition])
 
     def source_positions(self) -> dict[TP, int]:
         """How far the state goes, once it is restored."""
@@ -134,11 +138,11 @@ class SessionTable(Table[bytes, bytes]):
         if entries:
             await self.write(entries)
         if moved:
-            partition_store(self.data, partition).write(moved, self._tp(partition), self._last_offset[partition])
+            self.store(partition).write(moved, self._tp(partition), self._last_offset[partition])
 
     def publish_all_again(self, partition: int) -> int:
         """Have every session of a partition published once more before the worker is ready; their number."""
-        keys = list(partition_store(self.data, partition).session_keys())
+        keys = list(self.store(partition).session_keys())
         self._says_more.update(dict.fromkeys(keys, partition))
         return len(keys)
 
@@ -147,18 +151,21 @@ class SessionTable(Table[bytes, bytes]):
         """Restore: absorb every record that is still in the topic."""
         changed: dict[int, dict[bytes, bytes | None]] = {}
         offsets: dict[int, int] = {}
+        stores: dict[int, PartitionStore] = {}
         for event in batch:
             message = event.message
             partition, key = message.partition, message.key or b""
             offsets[partition] = message.offset
-            overlay = changed.setdefault(partition, {})
+            if partition not in stores:
+                stores[partition], changed[partition] = self.store(partition), {}
+            overlay = changed[partition]
             if (read := positions_of(message.headers)) is not None:
                 overlay[store_key(partition)] = read
             self._says_more.pop(key, None)
             if message.value is None:
                 overlay[key] = None
                 continue
-            current = overlay[key] if key in overlay else self.stored(partition, key)
+            current = overlay[key] if key in overlay else stores[partition].get(key)
             try:
                 restored = self._restore(current, message.value)
             except NotASessionRecordError as exc:
@@ -173,7 +180,7 @@ class SessionTable(Table[bytes, bytes]):
             if restored.says_more:
                 self._says_more[key] = partition
         for partition, overlay in changed.items():
-            partition_store(self.data, partition).write(overlay, self._tp(partition), offsets[partition])
+            stores[partition].write(overlay, self._tp(partition), offsets[partition])
 
     @override
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
