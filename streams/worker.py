@@ -263,7 +263,7 @@ ROCKSDB_OPTIONS: dict[str, Any] = {
     "write_buffer_size": 8 * MIB,
     "block_cache_size": 16 * MIB,
     "target_file_size_base": 32 * MIB,
-    "bloom_filter_size": 10,  # bits a key: a look for a new session reads a block one time in a hundred; with 3, in four
+    "bloom_filter_size": 10,  # bits a key: a look for a new session reads a block once in 100 times; with 3, in 4
 }
 
 
