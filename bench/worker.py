@@ -23,7 +23,9 @@ from bench.machine import FULL, bootstrap, cpu_seconds, new_topic, new_topics, p
 from bench.results import Result, Run
 from bench.work import bodies, event_of
 from callweave.kafka import admin_client, end_offsets, group_offsets, partitions_of, plain_consumer, read_now
+from callweave.runtime import Runtime
 from callweave.settings import load_settings
+from callweave.standing import ask_readiness
 from schemas.events import RAW_HEADER, TOPIC_OF
 from schemas.topics import EVENT_TOPICS, SESSIONS
 
@@ -81,20 +83,28 @@ def callweave(folder: Path, count: int, backlog: Backlog, *, pinned: bool = True
     if count > 1:
         backlog = asyncio.run(fill(new_topics(), len(backlog.sessions)))
     prefix = os.environ["CALLWEAVE_KAFKA__TOPIC_PREFIX"] = backlog.prefix
+    data = [folder / f"{prefix}worker{number}" for number in range(count)]
     commands = [
         (
             [sys.executable, "-m", "callweave", "worker"],
             {
                 "CALLWEAVE_KAFKA__TOPIC_PREFIX": prefix,
                 "CALLWEAVE_ADMIN__PORT": "0",
-                "CALLWEAVE_DATA_DIR": str(folder / f"{prefix}worker{number}"),
+                "CALLWEAVE_DATA_DIR": str(place),
             },
         )
-        for number in range(count)
+        for place in data
     ]
-    run = contest(commands, committed(f"{prefix}worker", prefix), backlog.count, pinned=pinned)
+    progress = committed(f"{prefix}worker", prefix)
+    run = contest(commands, progress, backlog.count, pinned=pinned, settled=partial(all_ready, data))
     check(backlog, SESSIONS.name(prefix), reports_of_ours)
     return run
+
+
+def all_ready(data: list[Path]) -> bool:
+    """Whether each worker has started, has its partitions, and has restored them."""
+    entries = [Runtime(place).role("worker") for place in data]
+    return all(entry is not None and entry.admin_url and ask_readiness(entry)[0] for entry in entries)
 
 
 def in_memory(contestants: Contestants) -> list[Joiner]:
@@ -171,18 +181,27 @@ def contest(
     *,
     warm_up: float = WARM_UP_SHARE,
     pinned: bool = True,
+    settled: Callable[[], bool] = lambda: True,
 ) -> Run:
     """One round over a backlog of so many events."""
     with ExitStack() as stack:
         pids = [stack.enter_context(process(*command, pinned=pinned)).pid for command in commands]
-        events, seconds, cpu = asyncio.run(pace(progress, count, pids, warm_up=warm_up))
+        events, seconds, cpu = asyncio.run(pace(progress, count, pids, warm_up=warm_up, settled=settled))
         return Run(events / seconds, cpu, sum(map(rss_bytes, pids)), {"cpu_us_per_push": 1e6 * cpu / events})
 
 
 async def pace(
-    progress: Progress, count: int, pids: list[int], *, warm_up: float = WARM_UP_SHARE
+    progress: Progress,
+    count: int,
+    pids: list[int],
+    *,
+    warm_up: float = WARM_UP_SHARE,
+    settled: Callable[[], bool] = lambda: True,
 ) -> tuple[int, float, float]:
-    """Events, seconds and CPU seconds of the stretch that counts; until the backlog is done, for it is checked."""
+    """Events, seconds and CPU seconds of the stretch that counts; until the backlog is done, for it is checked.
+
+    It begins when the warm-up is over and all have settled.
+    """
     settings = load_settings()
     begun: tuple[int, float, float] | None = None
     measured: tuple[int, float, float] | None = None
@@ -190,9 +209,9 @@ async def pace(
     async with admin_client(settings) as admin, plain_consumer(settings) as consumer:
         while time.monotonic() < deadline:
             done, now, cpu = await progress(admin, consumer), time.perf_counter(), sum(map(cpu_seconds, pids))
-            if begun is None and done >= warm_up * count:
+            if begun is None and done >= warm_up * count and settled():
                 begun = done, now, cpu
-                assert done < count, "all was done before it could be measured: the backlog is too small"
+                assert done < (1 - TAIL_SHARE) * count, "all was done before it could be measured: the backlog is too small"
             elif begun is not None and measured is None and done >= (1 - TAIL_SHARE) * count:
                 measured = done - begun[0], now - begun[1], cpu - begun[2]
             if measured is not None and done >= count:

@@ -16,6 +16,7 @@ from streams.engine.positions import start_offset
 log = structlog.get_logger(__name__)
 
 FETCH_WAIT_MS = 100
+FETCH_BYTES_MAX = 8 * 1024 * 1024
 
 
 class FrozenFetchThread(driver.AIOKafkaConsumerThread):
@@ -26,7 +27,8 @@ class FrozenFetchThread(driver.AIOKafkaConsumerThread):
     older generation fetched is dropped (the new one seeks, under the same lock, before it resumes).
 
     It also waits 100 ms for a fetch where upstream has a fixed 1,500 ms (`_create_worker_consumer`): a fetch for idle
-    partitions blocks the one connection, so that is a fault of latency.
+    partitions blocks the one connection, so that is a fault of latency. And a fetch brings 8 MiB at most where aiokafka
+    takes 50: a rebalance throws away what is fetched and not yet absorbed, and somebody has to fetch it again.
     """
 
     _fetch_lock: asyncio.Lock | None = None
@@ -35,6 +37,7 @@ class FrozenFetchThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001  (read by aiokafka when it starts)
+        consumer._fetch_max_bytes = FETCH_BYTES_MAX  # noqa: SLF001  (likewise)
         return consumer
 
     @override

@@ -63,6 +63,7 @@ class DeliversInSlices(driver.Consumer):
         (channel,) = channels
         queue, has_acks = channel.queue, app.topics.acks_enabled_for(tp.topic)
         on_high, on_drop = self._pressure_of(tp)
+        make_event = app.conf.Event  # what `create_event` asks the settings for, once a slice
         known = self._read_offset[tp]
         count = 0
         for record in records:
@@ -73,7 +74,7 @@ class DeliversInSlices(driver.Consumer):
                     break
                 message = self._to_message(tp, record)
                 message.refcount = 1
-                event = app.create_event(message.key, message.value, message.headers, message)
+                event = make_event(app, message.key, message.value, message.headers, message)
                 queue.put_nowait_enhanced(event, on_pressure_high=on_high, on_pressure_drop=on_drop)
                 self._read_offset[tp] = known = offset
             count += 1

@@ -5,7 +5,7 @@ law 7): neither the topic nor the store can be ahead of what the other will lear
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, cast
@@ -28,7 +28,7 @@ from streams.engine.positions import (
     positions_of,
     store_key,
 )
-from streams.engine.store import partition_store, seen_entry
+from streams.engine.store import PartitionStore, partition_store, seen_entry
 
 log = structlog.get_logger(__name__)
 
@@ -98,9 +98,13 @@ class SessionTable(Table[bytes, bytes]):
             options=self.options,
         )
 
+    def store(self, partition: int) -> PartitionStore:
+        """The store of a partition; whoever asks it for more than one session keeps it for that long."""
+        return partition_store(self.data, partition)
+
     def stored(self, partition: int, key: bytes) -> bytes | None:
         """What the store holds of a session."""
-        return partition_store(self.data, partition).get(key)
+        return self.store(partition).get(key)
 
     async def write(self, entries: Iterable[Entry], read: Mapping[int, Positions] | None = None) -> None:
         """Publish, await every acknowledgement, then write the store; `read` is where the sources stand after it.
@@ -119,7 +123,7 @@ class SessionTable(Table[bytes, bytes]):
                 written.update(entry.beside)
             if partition in self._read:
                 written[store_key(partition)] = encode_positions(self._read[partition])
-            partition_store(self.data, partition).write(written, self._tp(partition), self._last_offset[partition])
+            self.store(partition).write(written, self._tp(partition), self._last_offset[partition])
 
     def source_positions(self) -> dict[TP, int]:
         """How far the state goes, once it is restored."""
@@ -134,11 +138,11 @@ class SessionTable(Table[bytes, bytes]):
         if entries:
             await self.write(entries)
         if moved:
-            partition_store(self.data, partition).write(moved, self._tp(partition), self._last_offset[partition])
+            self.store(partition).write(moved, self._tp(partition), self._last_offset[partition])
 
     def publish_all_again(self, partition: int) -> int:
         """Have every session of a partition published once more before the worker is ready; their number."""
-        keys = list(partition_store(self.data, partition).session_keys())
+        keys = list(self.store(partition).session_keys())
         self._says_more.update(dict.fromkeys(keys, partition))
         return len(keys)
 
@@ -147,18 +151,21 @@ class SessionTable(Table[bytes, bytes]):
         """Restore: absorb every record that is still in the topic."""
         changed: dict[int, dict[bytes, bytes | None]] = {}
         offsets: dict[int, int] = {}
+        stores: dict[int, PartitionStore] = {}
         for event in batch:
             message = event.message
             partition, key = message.partition, message.key or b""
             offsets[partition] = message.offset
-            overlay = changed.setdefault(partition, {})
+            if partition not in stores:
+                stores[partition], changed[partition] = self.store(partition), {}
+            overlay = changed[partition]
             if (read := positions_of(message.headers)) is not None:
                 overlay[store_key(partition)] = read
             self._says_more.pop(key, None)
             if message.value is None:
                 overlay[key] = None
                 continue
-            current = overlay[key] if key in overlay else self.stored(partition, key)
+            current = overlay[key] if key in overlay else stores[partition].get(key)
             try:
                 restored = self._restore(current, message.value)
             except NotASessionRecordError as exc:
@@ -173,7 +180,7 @@ class SessionTable(Table[bytes, bytes]):
             if restored.says_more:
                 self._says_more[key] = partition
         for partition, overlay in changed.items():
-            partition_store(self.data, partition).write(overlay, self._tp(partition), offsets[partition])
+            stores[partition].write(overlay, self._tp(partition), offsets[partition])
 
     @override
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
@@ -204,25 +211,33 @@ class SessionTable(Table[bytes, bytes]):
 
     async def _publish(self, by_partition: Mapping[int, list[Entry]]) -> None:
         producer = cast("Any", self.app.producer)._producer  # noqa: SLF001  (batches to explicit partitions have no public door)
-        sent: list[tuple[int, int, asyncio.Future[Any]]] = []
-        for partition, entries in by_partition.items():
-            if partition not in self._last_offset:
-                exit_for_restart("a write to a changelog partition that is not assigned", partition=partition)
-            batch, count = producer.create_batch(), 0
-            for entry in entries:
-                # The positions hold once all is written, so the very last record carries them.
-                headers = self._header(partition) if entry is entries[-1] else []
-                if entry.trace is not None:
-                    headers = [*headers, (TRACE_HEADER, entry.trace)]
-                if batch.append(key=entry.key, value=entry.record, timestamp=None, headers=headers) is None:
-                    sent.append((partition, count, await self._send(producer, batch, partition)))
-                    batch, count = producer.create_batch(), 0
-                    batch.append(key=entry.key, value=entry.record, timestamp=None, headers=headers)
-                count += 1
-            sent.append((partition, count, await self._send(producer, batch, partition)))
-        for partition, count, future in sent:
-            metadata = await asyncio.wait_for(future, SEND_SECONDS_MAX)
-            self._acknowledged(partition, metadata.offset, count)
+        async with asyncio.timeout(SEND_SECONDS_MAX):
+            # Nothing but a full queue makes a send wait, so the batches of all partitions go out in one request.
+            sent = [
+                (partition, count, await self._send(producer, batch, partition))
+                for partition, entries in by_partition.items()
+                for batch, count in self._batches(producer, partition, entries)
+            ]
+            for partition, count, future in sent:
+                metadata = await future
+                self._acknowledged(partition, metadata.offset, count)
+
+    def _batches(self, producer: Any, partition: int, entries: list[Entry]) -> Iterator[tuple[Any, int]]:
+        """The records of a partition as ready-made batches, each with the number of its records."""
+        if partition not in self._last_offset:
+            exit_for_restart("a write to a changelog partition that is not assigned", partition=partition)
+        batch, count = producer.create_batch(), 0
+        for entry in entries:
+            # The positions hold once all is written, so the very last record carries them.
+            headers = self._header(partition) if entry is entries[-1] else []
+            if entry.trace is not None:
+                headers = [*headers, (TRACE_HEADER, entry.trace)]
+            if batch.append(key=entry.key, value=entry.record, timestamp=None, headers=headers) is None:
+                yield batch, count
+                batch, count = producer.create_batch(), 0
+                batch.append(key=entry.key, value=entry.record, timestamp=None, headers=headers)
+            count += 1
+        yield batch, count
 
     def _acknowledged(self, partition: int, offset: int, count: int) -> None:
         """Row 11, its second line: our batch must lie right after the last record that we know of."""
@@ -250,9 +265,7 @@ class SessionTable(Table[bytes, bytes]):
     async def _send(self, producer: Any, batch: Any, partition: int) -> asyncio.Future[Any]:
         self._fence.check()
         batch.close()
-        future: asyncio.Future[Any] = await asyncio.wait_for(
-            producer.send_batch(batch, self.changelog_topic_name, partition=partition), SEND_SECONDS_MAX
-        )
+        future: asyncio.Future[Any] = await producer.send_batch(batch, self.changelog_topic_name, partition=partition)
         return future
 
     def _tp(self, partition: int) -> TP:

@@ -37,7 +37,7 @@ class FetchedConsumer(SafeConsumer):
             flow_control=self.flow,
             in_recovery=False,
             topics=SimpleNamespace(_tp_index={CDR: {Channel(self.queue)}}, acks_enabled_for=lambda _: True),
-            create_event=lambda _key, _value, _headers, message: SimpleNamespace(message=message),
+            conf=SimpleNamespace(Event=lambda _app, _key, _value, _headers, message: SimpleNamespace(message=message)),
         )
         self.fetched, self.active = fetched, {CDR}
         self.flow_active = True

@@ -503,6 +503,28 @@ async def test_a_trace_rides_on_its_own_session_and_takes_no_place_of_the_positi
     assert positions_of(table.app.producer._producer.records[-1][1]) == positions[1]
 
 
+async def test_the_batches_of_a_write_are_handed_over_in_one_turn_of_the_loop() -> None:
+    """The producer has one request at a time on its way: what is handed over later waits for the answer to it."""
+    table, turns, sent_in = a_table_that_sends(), 0, []
+    producer, loop = table.app.producer._producer, asyncio.get_running_loop()
+    send = producer.send_batch
+
+    def count_turns() -> None:
+        nonlocal turns
+        turns += 1
+        loop.call_soon(count_turns)
+
+    async def send_batch(*arguments: Any, **more: Any) -> asyncio.Future[Any]:
+        sent_in.append(turns)
+        return await send(*arguments, **more)  # type: ignore[no-any-return]
+
+    producer.send_batch = send_batch
+    count_turns()
+    await table.write([Entry(0, b"1:%d" % number, b"{}", b"{}") for number in range(5)])
+    assert len(sent_in) == 3
+    assert len(set(sent_in)) == 1
+
+
 def a_table_that_sends(*, lands_at: int = 11, error: Exception | None = None) -> Any:
     """A session table that knows partition 0 up to offset 10, and a producer that answers as told."""
 
