@@ -56,8 +56,14 @@ class FrozenFetchThread(driver.AIOKafkaConsumerThread):
             records: Mapping[TP, list[Any]] = await super()._fetch_records(
                 consumer, partitions, timeout=timeout, max_records=max_records
             )
-        consumer._fetcher._fetch_max_wait_ms = FETCH_WAIT_MS if records else IDLE_FETCH_WAIT_MS  # noqa: SLF001  (read for each fetch)
+        is_idle = not records and self.consumer.flow_active
+        _hold_fetches(consumer, IDLE_FETCH_WAIT_MS if is_idle else FETCH_WAIT_MS)
         return records if self.app.consumer_generation_id == generation else {}
+
+    @override
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        _hold_fetches(self._ensure_consumer(), FETCH_WAIT_MS)  # what a rebalance asks goes over the same connection
+        await super().on_partitions_revoked(revoked)
 
     async def committed(self, partitions: Iterable[TP]) -> dict[TP, int | None]:
         """What the group has committed, by partition."""
@@ -186,6 +192,11 @@ class SafeTransport(driver.Transport):
 
     Consumer = SafeConsumer
     Producer = IdempotentProducer
+
+
+def _hold_fetches(consumer: aiokafka.AIOKafkaConsumer, milliseconds: int) -> None:
+    """For so long may the broker hold the next fetches while it has nothing."""
+    consumer._fetcher._fetch_max_wait_ms = milliseconds  # noqa: SLF001  (read for each fetch)
 
 
 def _tp(partition: Any) -> TP:

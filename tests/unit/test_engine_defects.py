@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 from weakref import WeakSet
 
 import faust
@@ -291,9 +292,11 @@ async def test_row_3_a_fetch_is_for_the_partitions_that_were_active_when_it_bega
     assert bool(records) == (kind is driver.AIOKafkaConsumerThread), "ours drops what an old generation fetched"
 
 
-async def test_row_3_the_broker_may_hold_a_fetch_longer_once_a_second_brought_nothing() -> None:
-    """And no longer than before once records come: one that is held keeps the others of its connection waiting."""
-    answers: list[dict[TP, list[str]]] = [{}, {CDR: ["a record"]}, {}]
+async def test_row_3_the_broker_may_hold_a_fetch_longer_only_after_a_second_that_brought_nothing() -> None:
+    """One that is held keeps the others of its connection waiting: those for records that come, and a rebalance's."""
+    nothing: list[str] = []
+    a_record, a_rebalance = ["a record"], None
+    answers = [nothing, a_record, nothing, a_rebalance]
 
     class Fetcher:
         _closed = False
@@ -301,19 +304,26 @@ async def test_row_3_the_broker_may_hold_a_fetch_longer_once_a_second_brought_no
         _fetch_max_wait_ms = FETCH_WAIT_MS
 
         async def fetched_records(self, *_: object, **__: object) -> dict[TP, list[str]]:
-            return answers.pop(0)
+            answer = answers.pop(0)
+            thread.consumer.flow_active = answer is not a_rebalance  # `App.on_rebalance_start` stops the flow
+            return {CDR: answer} if answer else {}
 
     class Bare(FrozenFetchThread):
         def __init__(self) -> None:
-            self.consumer = SimpleNamespace(flow_active=True)
+            self.consumer = SimpleNamespace(flow_active=True, threadsafe_partitions_revoked=AsyncMock())
             self.app = SimpleNamespace(consumer_generation_id=1)
+            self._consumer = SimpleNamespace(_fetcher=Fetcher(), _closed=False)
+            self.thread_loop = asyncio.get_running_loop()
 
-    consumer, thread = SimpleNamespace(_fetcher=Fetcher(), _closed=False), Bare()
-    held: list[int] = []
+    thread, held = Bare(), []
     while answers:
-        await thread._fetch_records(consumer, {CDR})
-        held.append(consumer._fetcher._fetch_max_wait_ms)
-    assert held == [IDLE_FETCH_WAIT_MS, FETCH_WAIT_MS, IDLE_FETCH_WAIT_MS]
+        await thread._fetch_records(thread._consumer, {CDR})
+        held.append(thread._consumer._fetcher._fetch_max_wait_ms)
+    assert held == [IDLE_FETCH_WAIT_MS, FETCH_WAIT_MS, IDLE_FETCH_WAIT_MS, FETCH_WAIT_MS]
+
+    thread._consumer._fetcher._fetch_max_wait_ms = IDLE_FETCH_WAIT_MS
+    await thread.on_partitions_revoked({CDR})
+    assert thread._consumer._fetcher._fetch_max_wait_ms == FETCH_WAIT_MS
 
 
 def test_all_partitions_are_looked_at_without_a_pause_between_them() -> None:
