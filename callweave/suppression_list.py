@@ -109,9 +109,10 @@ class SuppressionList:
                 self._set({})
                 return
             partition = TopicPartition(topic, 0)
+            # Asked before anything is fetched: what is asked later waits until the broker lets go of the fetch.
+            end = (await consumer.end_offsets([partition]))[partition]
             consumer.assign([partition])
             await consumer.seek_to_beginning(partition)
-            end = (await consumer.end_offsets([partition]))[partition]
             entries: dict[bytes, SuppressionRecord] = {}
             while await consumer.position(partition) < end:
                 self._take(entries, await consumer.getmany(timeout_ms=1000))
