@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from cryptography import x509
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -56,6 +55,8 @@ class KafkaCertificates(Collector):
 
 def first_expiry(file: Path) -> float:
     """When the first of a file's certificates ends, in UNIX seconds."""
+    from cryptography import x509  # noqa: PLC0415  (8 MB, for those alone who have a certificate)
+
     try:
         certificates = x509.load_pem_x509_certificates(file.read_bytes())
     except (OSError, ValueError) as exc:

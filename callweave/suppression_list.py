@@ -20,8 +20,10 @@ from schemas.person import PersonKey
 from schemas.suppression import NOBODY, NotASuppressionError, SuppressionRecord, Suppressions, decode_suppression
 from schemas.topics import SUPPRESSIONS
 
-FOLLOW_SECONDS_MAX = 0.25
-"""How long the broker holds an answer back while nothing is new: an entry is known everywhere soon after."""
+FOLLOW_SECONDS_MAX = 1.0
+"""How long the broker holds an answer back while nothing is new. It answers at once when there is an entry."""
+CONSUMER_LOOK_MS = 1_000
+"""How often aiokafka looks by itself whether there is something to ask for; everything that makes it so wakes it."""
 LOOK_FOR_TOPIC_SECONDS = 5.0
 RETRY_SECONDS_FIRST = 0.2
 RETRY_SECONDS_MAX = 5.0
@@ -94,6 +96,7 @@ class SuppressionList:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=int(FOLLOW_SECONDS_MAX * 1000),
+            consumer_timeout_ms=CONSUMER_LOOK_MS,
             request_timeout_ms=int(ANSWER_SECONDS_MAX * 1000),
         )
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
@@ -106,15 +109,16 @@ class SuppressionList:
                 self._set({})
                 return
             partition = TopicPartition(topic, 0)
+            # Asked before anything is fetched: what is asked later waits until the broker lets go of the fetch.
+            end = (await consumer.end_offsets([partition]))[partition]
             consumer.assign([partition])
             await consumer.seek_to_beginning(partition)
-            end = (await consumer.end_offsets([partition]))[partition]
             entries: dict[bytes, SuppressionRecord] = {}
             while await consumer.position(partition) < end:
                 self._take(entries, await consumer.getmany(timeout_ms=1000))
             self._set(entries)
             while True:
-                if found := await consumer.getmany(timeout_ms=1000):
+                if found := await consumer.getmany(timeout_ms=int(FOLLOW_SECONDS_MAX * 1000)):
                     self._take(entries, found)
                     self._set(entries)
         finally:

@@ -31,6 +31,12 @@ IDENTITY: Final = -1
 TopicIds = Callable[[], Awaitable[Mapping[str, int]]]
 """Asks the broker for a number of each topic that another one of the same name does not have."""
 _RECORDS_AT_ONCE: Final = 1_000
+_FETCH_WAIT_MS: Final = 250
+_LOOK_MS: Final = 1_000
+"""How often aiokafka looks by itself whether there is something to ask for; everything that makes it so wakes it."""
+_IDLE_FETCH_WAIT_MS: Final = 1_000
+"""How long the broker may hold a fetch while nothing comes. It answers at once when something does, but one that was
+made while some partitions' records lay unread here does not ask for those."""
 _ANSWER_SECONDS_MAX: Final = 10.0
 
 
@@ -89,7 +95,8 @@ class KafkaSource:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            fetch_max_wait_ms=250,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            consumer_timeout_ms=_LOOK_MS,
             max_partition_fetch_bytes=MESSAGE_BYTES_MAX,
             request_timeout_ms=int(_ANSWER_SECONDS_MAX * 1000),
         )
@@ -120,6 +127,8 @@ class KafkaSource:
                 due = monotonic() + limits.linger_seconds
             records += found
             bytes_count += sum(len(record.value or b"") for record in found)
+        fetcher: Any = reading.consumer._fetcher  # noqa: SLF001  (there is no public way to it, and each fetch reads it)
+        fetcher._fetch_max_wait_ms = _FETCH_WAIT_MS if records else _IDLE_FETCH_WAIT_MS  # noqa: SLF001
         return Haul(records, await self._positions(reading))
 
     def ends(self) -> Mapping[LogPartition, int]:
@@ -216,10 +225,7 @@ class KafkaSource:
     async def _positions(self, reading: _Reading) -> dict[LogPartition, int]:
         # Not the last record's offset: compaction leaves gaps, at the end too, and whoever waits for the end would
         # wait for ever.
-        positions = {
-            _ours(partition): await _answered(reading.consumer.position(partition))
-            for partition in reading.consumer.assignment()
-        }
+        positions = await _answered(_all_positions(reading.consumer))
         for partition, position in positions.items():
             reading.ends[partition] = max(reading.ends.get(partition, 0), position)
         return positions | {LogPartition(topic, IDENTITY): number for topic, number in reading.topic_ids.items()}
@@ -263,6 +269,10 @@ class KafkaSource:
 
 def _ours(partition: TopicPartition) -> LogPartition:
     return LogPartition(partition.topic, partition.partition)
+
+
+async def _all_positions(consumer: AIOKafkaConsumer) -> dict[LogPartition, int]:
+    return {_ours(partition): await consumer.position(partition) for partition in consumer.assignment()}
 
 
 async def _answered(request: Awaitable[_T]) -> _T:

@@ -10,7 +10,9 @@ from prometheus_client import CollectorRegistry
 from schemas.topics import MESSAGE_BYTES_MAX, RECONCILE
 from sinks.halt import HaltError
 from sinks.intake import RAW_BYTES_MAX
+from sinks.kafka_source import KafkaSource
 from sinks.loader import Loader
+from sinks.log import Record
 from sinks.warehouse import open_sink
 from tests.support.loading import DEADLINE_SECONDS, SETTINGS, Log, loaded, loading, rows, until
 from tests.support.sessions import a_letter, a_session, an_hour, session_record
@@ -65,6 +67,33 @@ async def test_what_is_in_the_topics_is_in_the_tables_and_a_restart_goes_on_from
 
     assert first == [(60, 3)]
     assert rows(tmp_path, "SELECT count(*), (SELECT max(seen_count) FROM dead_letters) FROM sessions") == [(61, 3)]
+
+
+async def test_the_broker_holds_fetches_longer_while_nothing_comes_and_the_next_record_is_read_all_the_same(
+    log: Log,
+) -> None:
+    await log.create((log.sessions, 2))
+    source = KafkaSource(log.options, (log.sessions,), SETTINGS.limits, count_reset=lambda: None)
+    held: list[int] = []
+
+    async def read() -> list[Record]:
+        haul = await source.read()
+        assert source._reading is not None
+        held.append(source._reading.consumer._fetcher._fetch_max_wait_ms)
+        return haul.records
+
+    await source.open({})
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            assert await read() == []
+            await log.send(log.sessions, [session_record(a_session())], 1)
+            while not (found := await read()):
+                pass
+    finally:
+        await source.close()
+    assert [(record.partition.partition, record.offset) for record in found] == [(1, 0)]
+    idle, *_, busy = held
+    assert idle > busy
 
 
 async def test_an_unusable_record_comes_back_as_a_row_of_dead_letters(log: Log, tmp_path: Path) -> None:

@@ -184,6 +184,20 @@ def test_a_record_passes_the_engine_in_so_many_calls() -> None:
 def test_who_writes_to_no_warehouse_loads_no_library_of_one(process: str) -> None:
     """Each is 9 to 40 MB of memory that the process would never use."""
     heavy = {"pyarrow", "numpy", "duckdb", "psycopg", "clickhouse_connect", "requests", "lxml", "faust"}
-    look = f"import sys, callweave.cli.app, {process}; print(sorted({heavy!r} & set(sys.modules)))"
+    assert not heavy & modules_of(process)
+
+
+@pytest.mark.parametrize(
+    "process",
+    ["callweave.supervisor", "callweave.roles.worker", "callweave.roles.loader", "callweave.roles.dashboard"],
+)
+def test_who_checks_no_signature_loads_no_cryptography(process: str) -> None:
+    """8 MB of memory in each of them; who has Kafka's certificates in files loads it to read when they end."""
+    assert "cryptography" not in modules_of(process)
+
+
+def modules_of(process: str) -> set[str]:
+    """What a process has loaded once it can begin."""
+    look = f"import sys, callweave.cli.app, {process}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, text=True)
-    assert done.stdout == "[]\n"
+    return set(done.stdout.split())

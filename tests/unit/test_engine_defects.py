@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 from weakref import WeakSet
 
 import faust
@@ -27,7 +28,7 @@ from schemas import jsontext
 from streams.core.fold import fold
 from streams.engine import halt
 from streams.engine.assignor import WholeAssignor
-from streams.engine.consumer import FrozenFetchThread, SafeConsumer
+from streams.engine.consumer import FETCH_WAIT_MS, IDLE_FETCH_WAIT_MS, FrozenFetchThread, SafeConsumer
 from streams.engine.guard import ContiguityGuard
 from streams.engine.halt import ExitStatus
 from streams.engine.positions import positions_of
@@ -289,6 +290,61 @@ async def test_row_3_a_fetch_is_for_the_partitions_that_were_active_when_it_bega
     records = await fetching
     assert seen == [drained]
     assert bool(records) == (kind is driver.AIOKafkaConsumerThread), "ours drops what an old generation fetched"
+
+
+async def test_row_3_the_broker_may_hold_a_fetch_longer_only_after_a_second_that_brought_nothing() -> None:
+    """One that is held keeps the others of its connection waiting: those for records that come, and a rebalance's."""
+    nothing: list[str] = []
+    a_record, a_rebalance = ["a record"], None
+    answers = [nothing, a_record, nothing, a_rebalance]
+
+    class Fetcher:
+        _closed = False
+        _subscriptions = SimpleNamespace(fetch_context=_Context)
+        _fetch_max_wait_ms = FETCH_WAIT_MS
+
+        async def fetched_records(self, *_: object, **__: object) -> dict[TP, list[str]]:
+            answer = answers.pop(0)
+            thread.consumer.flow_active = answer is not a_rebalance  # `App.on_rebalance_start` stops the flow
+            return {CDR: answer} if answer else {}
+
+    class Bare(FrozenFetchThread):
+        def __init__(self) -> None:
+            self.consumer = SimpleNamespace(flow_active=True, threadsafe_partitions_revoked=AsyncMock())
+            self.app = SimpleNamespace(consumer_generation_id=1)
+            self._consumer = SimpleNamespace(_fetcher=Fetcher(), _closed=False)
+            self.thread_loop = asyncio.get_running_loop()
+
+    thread, held = Bare(), []
+    while answers:
+        await thread._fetch_records(thread._consumer, {CDR})
+        held.append(thread._consumer._fetcher._fetch_max_wait_ms)
+    assert held == [IDLE_FETCH_WAIT_MS, FETCH_WAIT_MS, IDLE_FETCH_WAIT_MS, FETCH_WAIT_MS]
+
+    thread._consumer._fetcher._fetch_max_wait_ms = IDLE_FETCH_WAIT_MS
+    await thread.on_partitions_revoked({CDR})
+    assert thread._consumer._fetcher._fetch_max_wait_ms == FETCH_WAIT_MS
+
+
+def test_all_partitions_are_looked_at_without_a_pause_between_them() -> None:
+    """Upstream waits for the event loop at each of them, with a task and a timer."""
+
+    class Looked(SafeConsumer):
+        def __init__(self) -> None:
+            self.looked_at: set[TP] = set()
+
+        @override
+        def assignment(self) -> set[TP]:
+            return {CDR, CHANGELOG}
+
+        @override
+        def verify_event_path(self, now: float, tp: TP) -> None:
+            self.looked_at.add(tp)
+
+    consumer = Looked()
+    with pytest.raises(StopIteration):  # it has come to its end, and has waited for nothing
+        consumer.verify_all_partitions_active().send(None)
+    assert consumer.looked_at == {CDR, CHANGELOG}
 
 
 class _Context:
