@@ -71,23 +71,25 @@ def read(model: type[WireModel], payload: Mapping[str, Any]) -> Reading:
 
     A value with a column that is of a wrong type or size stays in the rest, and is named as a defect.
     """
-    reading = Reading()
-    values, rest = reading.values, reading.rest
+    values: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
+    reading = Reading(values, rest, [])
     ways = _ways_of_columns(model)
     # This loop runs for every field of every report whenever a session is projected: the usual case is decided here.
     for name, value in payload.items():
-        way = ways.get(name)
-        if way is None:
+        if name not in ways:
             rest[name] = value
-        elif way == _TEXT and type(value) is str:
+            continue
+        way = ways[name]
+        if way is _TEXT and type(value) is str:
             values[name] = value
-        elif way == _TIME and type(value) is int and 0 <= value <= _MILLISECONDS_ABOVE:
+        elif way is _TIME and type(value) is int and 0 <= value <= _MILLISECONDS_ABOVE:
             values[name] = value * 1000
-        elif way == _PLAIN_NUMBER and type(value) is int and -INT64_MAX <= value <= INT64_MAX:
+        elif way is _PLAIN_NUMBER and type(value) is int and -INT64_MAX <= value <= INT64_MAX:
             values[name] = value
-        elif way == _OBJECT:
+        elif way is _OBJECT:
             _read_object(reading, name, value)
-        elif way == _OBJECTS:
+        elif way is _OBJECTS:
             _read_objects(reading, name, value)
         else:
             usable, problem = _usable(fields_of(model)[name].kind, value)
@@ -174,6 +176,8 @@ def _members(value: Any) -> list[tuple[str, dict[str, Any]]]:
 
 def usable_integer(value: Any) -> int | None:
     """A canonical number that fits a column, or None."""
+    if type(value) is int and -INT64_MAX <= value <= INT64_MAX:  # the usual case
+        return value
     usable, _ = _usable(Kind.NUMBER, value)
     return usable if isinstance(usable, int) else None
 

@@ -92,8 +92,9 @@ def match_recordings(names: dict[str, list[Carrier]], reports: Sequence[tuple[st
         )
     tracks, known_to_api = _tracks_of(reports)
     matches = _match_by_id(names, tracks)
-    taken = {match.recording_id for match in matches.values()}
-    matches |= _match_by_endpoint({name: names[name] for name in names if name not in taken}, tracks, matches)
+    if len(matches) < len(tracks):
+        taken = {match.recording_id for match in matches.values()}
+        matches |= _match_by_endpoint({name: names[name] for name in names if name not in taken}, tracks, matches)
     # In the order of their ids: where the API's id could be that of several tracks, the first of them has it.
     for record_id, members in sorted(known_to_api.items()):
         theirs = _track(record_id, "", members)
@@ -270,39 +271,39 @@ def _row_of(track: Track, match: _Match | None, recording_id: str) -> Row:
     carrier = match.carrier if match else None
     generated_ms = values.get("Timestamp")
     return {
-        "recording_id": recording_id,
-        "is_expected": match is not None,
-        "received_at": instant_text_of_ms(track.received_ms),
         "absent_at": None,
-        "side": carrier.side if carrier else None,
-        "leg_sequence": carrier.leg_sequence if carrier else None,
-        "endpoint_user": values.get("EndpointUser"),
-        "generated_at": None if generated_ms is None else instant_text_of_ms(generated_ms),
-        "url": values.get("RecordURL"),
         "custom_url": values.get("CustomRecordURL"),
+        "endpoint_user": values.get("EndpointUser"),
+        "extra": track.reading.rest or None,
+        "generated_at": None if generated_ms is None else instant_text_of_ms(generated_ms),
+        "is_expected": match is not None,
+        "leg_sequence": carrier.leg_sequence if carrier else None,
         "matched_by": match.matched_by if match else None,
         "pushed_recording_id": track.record_id,
+        "received_at": instant_text_of_ms(track.received_ms),
+        "recording_id": recording_id,
+        "side": carrier.side if carrier else None,
         "source": source_text(track.sources),
-        "extra": track.reading.rest or None,
+        "url": values.get("RecordURL"),
     }
 
 
 def _missing_row(name: str, carrier: Carrier) -> Row:
     return {
-        "recording_id": name,
-        "is_expected": True,
-        "received_at": None,
         "absent_at": None,
-        "side": carrier.side,
-        "leg_sequence": carrier.leg_sequence,
-        "endpoint_user": None,
-        "generated_at": None,
-        "url": None,
         "custom_url": None,
+        "endpoint_user": None,
+        "extra": None,
+        "generated_at": None,
+        "is_expected": True,
+        "leg_sequence": carrier.leg_sequence,
         "matched_by": None,
         "pushed_recording_id": None,
+        "received_at": None,
+        "recording_id": name,
+        "side": carrier.side,
         "source": None,
-        "extra": None,
+        "url": None,
     }
 
 
