@@ -152,7 +152,7 @@ def _names(cdr: MergedCdr, customer: str | None) -> dict[str, list[Carrier]]:
     for leg in cdr.legs:
         values = leg.reading.values
         if "RecordId" in values:
-            people = frozenset(normalize_endpoint(values[field]) for field in ("Mail", "Phone") if field in values)
+            people = frozenset([normalize_endpoint(values[field]) for field in ("Mail", "Phone") if field in values])
             names[values["RecordId"]].append(Carrier(leg.sequence, people, values.get("EndedTimestamp")))
     return names
 

@@ -9,6 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ _SOURCE_TEXTS = {
 Row = dict[str, Any]
 """A row of `recordings` as JSON values; `schemas.session.Recording` describes it."""
 
+_RECORDING_ID = itemgetter("recording_id")
 _NEVER = 2**63
 """Later than any time in milliseconds."""
 
@@ -87,9 +89,7 @@ class _Match(NamedTuple):
 def match_recordings(names: dict[str, list[Carrier]], reports: Sequence[tuple[str, Report]]) -> list[Row]:
     """Rows of a session's recordings. `names`: carriers by RecordId, root first; `reports`: deciding ones first."""
     if not reports:
-        return sorted(
-            (_missing_row(name, carriers[0]) for name, carriers in names.items()), key=lambda row: row["recording_id"]
-        )
+        return sorted([_missing_row(name, carriers[0]) for name, carriers in names.items()], key=_RECORDING_ID)
     tracks, known_to_api = _tracks_of(reports)
     matches = _match_by_id(names, tracks)
     if len(matches) < len(tracks):
@@ -106,9 +106,10 @@ def match_recordings(names: dict[str, list[Carrier]], reports: Sequence[tuple[st
         if record_id in names:
             matches[id(theirs)] = _Match(record_id, "recording_id", names[record_id][0])
     rows = [_row_of(track, matches.get(id(track)), recording_id) for track, recording_id in _identify(tracks, matches)]
-    taken = {match.recording_id for match in matches.values()}
-    rows += [_missing_row(name, carriers[0]) for name, carriers in names.items() if name not in taken]
-    return sorted(_with_absences(rows, reports), key=lambda row: row["recording_id"])
+    if names:
+        taken = {match.recording_id for match in matches.values()}
+        rows += [_missing_row(name, carriers[0]) for name, carriers in names.items() if name not in taken]
+    return sorted(_with_absences(rows, reports), key=_RECORDING_ID)
 
 
 _Member = tuple[str, Report, Reading]
@@ -186,8 +187,13 @@ def _url_path(url: str | None) -> str | None:
 
 def _match_by_id(names: dict[str, list[Carrier]], tracks: list[Track]) -> dict[int, _Match]:
     matches: dict[int, _Match] = {}
+    if not tracks:
+        return matches
     for name, carriers in names.items():
         same_id = [track for track in tracks if track.record_id == name]
+        if len(same_id) == len(carriers) == 1:
+            matches[id(same_id[0])] = _Match(name, "recording_id", carriers[0])
+            continue
         is_shared = carriers[0].leg_sequence is None and len(carriers) > 1
         if len(same_id) > 1 and is_shared:
             matches |= _match_shared(name, carriers, same_id)
@@ -251,7 +257,7 @@ def _identify(tracks: list[Track], matches: dict[int, _Match]) -> list[tuple[Tra
     for track in tracks:
         match = matches.get(id(track))
         if match is None:
-            alone = sum(other.record_id == track.record_id for other in tracks) == 1
+            alone = len(tracks) == 1 or sum(other.record_id == track.record_id for other in tracks) == 1
             recording_id = track.record_id if alone else _qualified(track)
             while recording_id in used:
                 recording_id += f"~{track.digest[:8]}"
