@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas import jsontext
 from schemas.wire import Kind, Wire, WireModel
@@ -113,8 +113,7 @@ def _way_of(kind: Kind) -> int:
     return ways.get(kind, _OTHER)
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(NamedTuple):
     """What is odd about a canonical object: its defects, and how many fields of it nobody has documented.
 
     Those of its nested objects are among them; a defect's path says where.
@@ -131,13 +130,14 @@ def survey(model: type[WireModel], payload: Mapping[str, Any]) -> Survey:
     known, ways = fields_of(model), _ways_of_columns(model)
     unknown_count = 0
     for name, value in payload.items():
-        way = ways.get(name)
-        if way is None:
+        if name not in ways:
             if name not in known:
                 unknown_count += 1
             elif (of := known[name].of) is not None:  # nested and without a column: nothing of it can be a defect
                 unknown_count += sum(survey(of, item).unknown_count for _, item in _members(value))
-        elif not _is_plain(way, value):
+            continue
+        way = ways[name]
+        if not (way is _TEXT and type(value) is str) and not _is_plain(way, value):
             reading = read(model, {name: value})
             own += reading.defects
             of = known[name].of

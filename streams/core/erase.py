@@ -12,7 +12,7 @@ from streams.core.state import Report, SessionState
 
 def erased(state: SessionState, suppressions: Suppressions) -> SessionState:
     """The state itself where nothing in it is erased; else every report reduced as the strongest erasure asks."""
-    if not any([ERASED_FIELD in report.payload for report in state.reports.values()]):
+    if not any(ERASED_FIELD in report.payload for report in state.reports.values()):
         return state  # the usual session, found out without asking each report for its erasure
     done = [erasure_in(report.payload) for report in state.reports.values()]
     if not any(done):

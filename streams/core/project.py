@@ -24,10 +24,10 @@ from streams.core.voicemails import list_voicemails
 
 
 class Columns(NamedTuple):
-    """What a row is filled from: the column of each of TCCC's fields, those taken as they are and times.
+    """What fills a row: the column of each of TCCC's fields, those that are taken as they are and times.
 
-    `empty` is the row in which nothing is known, its columns in the order in which JSON is written: each row begins as
-    a copy of it, so only what is known is set, and there is nothing to sort.
+    A row begins as a copy of `empty`, in which nothing is known and the columns stand in the order in which JSON is
+    written; so only what is known is set, and there is nothing to sort.
     """
 
     empty: dict[str, Any]
@@ -66,8 +66,7 @@ def project_public(sdk_app_id: int, session_id: str, state: SessionState) -> dic
     erasure: Erasure | None = None
     for item in ranked:
         report = item[1]
-        if report.last_ms > last_ms:
-            last_ms = report.last_ms
+        last_ms = max(last_ms, report.last_ms)
         receipt_count += len(report.receipts)
         has_cdr = has_cdr or report.kind is EventKind.CDR
         if ERASED_FIELD not in report.payload:

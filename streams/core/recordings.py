@@ -92,7 +92,7 @@ def match_recordings(names: dict[str, list[Carrier]], reports: Sequence[tuple[st
         return sorted([_missing_row(name, carriers[0]) for name, carriers in names.items()], key=_RECORDING_ID)
     tracks, known_to_api = _tracks_of(reports)
     matches = _match_by_id(names, tracks)
-    if len(matches) < len(tracks):
+    if names and len(matches) < len(tracks):
         taken = {match.recording_id for match in matches.values()}
         matches |= _match_by_endpoint({name: names[name] for name in names if name not in taken}, tracks, matches)
     # In the order of their ids: where the API's id could be that of several tracks, the first of them has it.
@@ -187,8 +187,6 @@ def _url_path(url: str | None) -> str | None:
 
 def _match_by_id(names: dict[str, list[Carrier]], tracks: list[Track]) -> dict[int, _Match]:
     matches: dict[int, _Match] = {}
-    if not tracks:
-        return matches
     for name, carriers in names.items():
         same_id = [track for track in tracks if track.record_id == name]
         if len(same_id) == len(carriers) == 1:
