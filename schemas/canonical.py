@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas import jsontext
 from schemas.wire import Kind, Wire, WireModel
@@ -25,7 +25,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 _UNKNOWN = Kind.OPEN
 """What a field that nobody documents is: of any shape."""
-_TEXT, _TIME, _PLAIN_NUMBER, _OBJECT, _OBJECTS, _OTHER = range(6)
+_TEXT, _TIME, _PLAIN_NUMBER, _SECONDS, _OBJECT, _OBJECTS, _OTHER = range(7)
 """How `read` takes a field; small numbers, because comparing them is what costs least."""
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.0*)?", re.ASCII)
 _DIGITS_MAX = 10**40
@@ -71,31 +71,31 @@ def read(model: type[WireModel], payload: Mapping[str, Any]) -> Reading:
 
     A value with a column that is of a wrong type or size stays in the rest, and is named as a defect.
     """
-    reading = Reading()
-    values, rest = reading.values, reading.rest
+    values = dict(payload)
+    rest: dict[str, Any] = {}
+    reading = Reading(values, rest, [])
     ways = _ways_of_columns(model)
-    # This loop runs for every field of every report whenever a session is projected: the usual case is decided here.
+    # This loop runs for every field of every report whenever a session is projected: the usual case is decided here,
+    # and a value that is usable as it came is left where the copy has it.
     for name, value in payload.items():
-        way = ways.get(name)
-        if way is None:
-            rest[name] = value
-        elif way == _TEXT and type(value) is str:
-            values[name] = value
-        elif way == _TIME and type(value) is int and 0 <= value <= _MILLISECONDS_ABOVE:
+        if name not in ways:
+            rest[name] = values.pop(name)
+            continue
+        way = ways[name]
+        if way is _TEXT and type(value) is str:
+            continue
+        if way is _TIME and type(value) is int and 0 <= value <= _MILLISECONDS_ABOVE:
             values[name] = value * 1000
-        elif way == _PLAIN_NUMBER and type(value) is int and -INT64_MAX <= value <= INT64_MAX:
-            values[name] = value
-        elif way == _OBJECT:
+        elif way is _OBJECT:
             _read_object(reading, name, value)
-        elif way == _OBJECTS:
+        elif way is _OBJECTS:
             _read_objects(reading, name, value)
-        else:
+        elif not _is_plain(way, value):
             usable, problem = _usable(fields_of(model)[name].kind, value)
             if problem is None:
                 values[name] = usable
             else:
-                rest[name] = value
-                reading.defects.append(Defect(name, problem))
+                _refuse(reading, name, problem)
     return reading
 
 
@@ -109,11 +109,11 @@ def _way_of(kind: Kind) -> int:
         return _TEXT
     if kind.is_plain_number:
         return _PLAIN_NUMBER
-    return {Kind.TIME: _TIME, Kind.OBJECT: _OBJECT, Kind.OBJECTS: _OBJECTS}.get(kind, _OTHER)
+    ways = {Kind.TIME: _TIME, Kind.SECONDS: _SECONDS, Kind.OBJECT: _OBJECT, Kind.OBJECTS: _OBJECTS}
+    return ways.get(kind, _OTHER)
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(NamedTuple):
     """What is odd about a canonical object: its defects, and how many fields of it nobody has documented.
 
     Those of its nested objects are among them; a defect's path says where.
@@ -130,13 +130,14 @@ def survey(model: type[WireModel], payload: Mapping[str, Any]) -> Survey:
     known, ways = fields_of(model), _ways_of_columns(model)
     unknown_count = 0
     for name, value in payload.items():
-        way = ways.get(name)
-        if way is None:
+        if name not in ways:
             if name not in known:
                 unknown_count += 1
             elif (of := known[name].of) is not None:  # nested and without a column: nothing of it can be a defect
                 unknown_count += sum(survey(of, item).unknown_count for _, item in _members(value))
-        elif not _is_plain(way, value):
+            continue
+        way = ways[name]
+        if not (way is _TEXT and type(value) is str) and not _is_plain(way, value):
             reading = read(model, {name: value})
             own += reading.defects
             of = known[name].of
@@ -161,6 +162,8 @@ def _is_plain(way: int, value: Any) -> bool:
         return type(value) is str
     if way == _TIME:
         return type(value) is int and 0 <= value <= _MILLISECONDS_ABOVE
+    if way == _SECONDS:
+        return type(value) is int and 0 <= value <= INT64_MAX
     return way == _PLAIN_NUMBER and type(value) is int and -INT64_MAX <= value <= INT64_MAX
 
 
@@ -174,6 +177,8 @@ def _members(value: Any) -> list[tuple[str, dict[str, Any]]]:
 
 def usable_integer(value: Any) -> int | None:
     """A canonical number that fits a column, or None."""
+    if type(value) is int and -INT64_MAX <= value <= INT64_MAX:  # the usual case
+        return value
     usable, _ = _usable(Kind.NUMBER, value)
     return usable if isinstance(usable, int) else None
 
@@ -290,26 +295,28 @@ def time_of(number: int) -> tuple[int | None, str | None]:
     return milliseconds, None
 
 
+def _refuse(reading: Reading, name: str, problem: str) -> None:
+    """Move a value that has no place in its column to the rest."""
+    reading.rest[name] = reading.values.pop(name)
+    reading.defects.append(Defect(name, problem))
+
+
 def _read_object(reading: Reading, name: str, value: Any) -> None:
-    if isinstance(value, dict):
-        reading.values[name] = value
-        return
-    reading.rest[name] = value
-    reading.defects.append(Defect(name, f"is {_type_name(value)}, not an object"))
+    if not isinstance(value, dict):
+        _refuse(reading, name, f"is {_type_name(value)}, not an object")
 
 
 def _read_objects(reading: Reading, name: str, value: Any) -> None:
     if not isinstance(value, list):
-        reading.rest[name] = value
-        reading.defects.append(Defect(name, f"is {_type_name(value)}, not an array"))
+        _refuse(reading, name, f"is {_type_name(value)}, not an array")
         return
-    objects = [item for item in value if isinstance(item, dict)]
     strangers = [item for item in value if not isinstance(item, dict)]
     if strangers:
+        _refuse(reading, name, f"holds {len(strangers)} items that are no objects")
         reading.rest[name] = strangers
-        reading.defects.append(Defect(name, f"holds {len(strangers)} items that are no objects"))
-    if objects:
-        reading.values[name] = objects
+        reading.values[name] = [item for item in value if isinstance(item, dict)]
+    if not reading.values[name]:
+        del reading.values[name]
 
 
 def _type_name(value: Any) -> str:

@@ -13,7 +13,6 @@ SdkAppId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_MINUTE_MS = 60 * 1000
 _SECONDS = tuple(f":{second:02d}" for second in range(60))
 _FRACTIONS = tuple(f".{fraction:03d}Z" for fraction in range(1000))
 
@@ -31,8 +30,8 @@ def instant_text(instant: datetime) -> str:
 
 def instant_text_of_ms(milliseconds: int) -> str:
     """The same of milliseconds since 1970, without the way over a datetime: documents hold dozens of times."""
-    minute, rest = divmod(milliseconds, _MINUTE_MS)
-    return _minute_text(minute) + _SECONDS[rest // 1000] + _FRACTIONS[rest % 1000]
+    second = milliseconds // 1000
+    return f"{_minute_text(second // 60)}{_SECONDS[second % 60]}{_FRACTIONS[milliseconds % 1000]}"
 
 
 @lru_cache(4096)

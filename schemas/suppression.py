@@ -52,6 +52,9 @@ class Erasure(StrEnum):
         return Erasure.REMOVED if Erasure.REMOVED in {self, other} else self
 
 
+_ERASURES: Final = {erasure.value: erasure for erasure in Erasure}
+
+
 class SuppressionRecord(OwnModel):
     """One entry of the list: a person's hash, or a session's key. A tombstone takes it off the list."""
 
@@ -264,7 +267,7 @@ NOBODY: Final = Suppressions()
 def erasure_in(payload: Mapping[str, Any]) -> Erasure | None:
     """What was done to a report; None where nothing was."""
     done = payload.get(ERASED_FIELD)
-    return Erasure(done) if done in set(Erasure) else None
+    return None if done is None else _ERASURES.get(done)
 
 
 def says_nothing(payload: Mapping[str, Any]) -> bool:

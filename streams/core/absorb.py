@@ -4,8 +4,8 @@ Laws: absorbing twice equals absorbing once; order is irrelevant; uniting two ha
 (architecture.md law 2, within the bounds of `streams.core.state`).
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from schemas.events import NormalizedEvent
 from streams.core.state import REPORT_BYTES_MAX, REPORTS_MAX, Report, SessionState, report_of
@@ -20,8 +20,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"  # over the bounds: a dead letter, and nothing changed
 
 
-@dataclass(frozen=True, slots=True)
-class Absorbed:
+class Absorbed(NamedTuple):
     """The state after an event, and what the event did."""
 
     state: SessionState

@@ -20,6 +20,7 @@ from streams.core.erase import erased
 from streams.core.project import project_public
 from streams.core.state import EMPTY, SessionState, state_from_json, state_to_json
 
+_RECORD_BEGINS = b'{"schema_version":%d,"session":' % SESSION_SCHEMA_VERSION
 _STATE_BEGINS, _STATE_ENDS = b',"state":', b',"version":"'
 _IS_THE_END = re.compile(rb',"version":"[0-9]+"}')
 RECORD_BYTES_MAX = MESSAGE_BYTES_MAX - 64 * 1024
@@ -120,13 +121,8 @@ def session_record(key: bytes, state: SessionState) -> tuple[bytes, bytes]:
     document = project_public(*parse_session_key(key), state)
     session, stored = jsontext.encode(document), jsontext.encode(state_to_json(state))
     # Put together from its parts, keys in order, so that the state is written once for the topic and the store.
-    record = b'{"schema_version":%d,"session":%b,"state":%b,"version":"%b"}' % (
-        SESSION_SCHEMA_VERSION,
-        session,
-        stored,
-        document["version"].encode(),
-    )
-    return record, stored
+    version = document["version"].encode()
+    return b"".join((_RECORD_BEGINS, session, _STATE_BEGINS, stored, _STATE_ENDS, version, b'"}')), stored
 
 
 def _fold_while_it_fits(

@@ -6,8 +6,7 @@ empty for its column, and is kept in the rest.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.canonical import Reading, read, usable_integer
 from schemas.endpoint import same_person
@@ -16,21 +15,19 @@ from schemas.wire import AgentObject, CdrPush, LegObject, WireModel
 _PERSON_FIELDS = ("UserId", "Mail", "Phone")
 
 
-@dataclass(frozen=True, slots=True)
-class MergedLeg:
+class MergedLeg(NamedTuple):
     """One leg, filled up."""
 
     sequence: int
     reading: Reading
 
 
-@dataclass(frozen=True, slots=True)
-class MergedCdr:
+class MergedCdr(NamedTuple):
     """All CDR reports of a session as one."""
 
     root: Reading
     agent: Reading
-    legs: list[MergedLeg] = field(default_factory=list)
+    legs: Sequence[MergedLeg] = ()
 
 
 def merge_fields(readings: Iterable[Reading]) -> Reading:
@@ -63,6 +60,8 @@ def _merge_legs(leg_maps: list[dict[int, dict[str, Any]]]) -> list[MergedLeg]:
     """The set of legs is the deciding report's, each filled up from the others."""
     if not leg_maps:
         return []
+    if len(leg_maps) == 1:
+        return [MergedLeg(sequence, read(LegObject, leg)) for sequence, leg in sorted(leg_maps[0].items())]
     return [
         MergedLeg(sequence, _fill_person(LegObject, [leg_map[sequence] for leg_map in leg_maps if sequence in leg_map]))
         for sequence in sorted(leg_maps[0])

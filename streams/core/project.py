@@ -24,23 +24,25 @@ from streams.core.voicemails import list_voicemails
 
 
 class Columns(NamedTuple):
-    """(TCCC's field, the column it fills): those that are taken as they are, and times."""
+    """What fills a row: the column of each of TCCC's fields, those that are taken as they are and times.
 
-    plain: tuple[tuple[str, str], ...]
-    times: tuple[tuple[str, str], ...]
+    A row begins as a copy of `empty`, in which nothing is known and the columns stand in the order in which JSON is
+    written; so only what is known is set, and there is nothing to sort.
+    """
+
+    empty: dict[str, Any]
+    plain: dict[str, str]
+    times: dict[str, str]
 
     @classmethod
     def of(cls, model: type[WireModel], row: type[OwnModel]) -> Self:
         """The columns of a row that a wire model fills."""
-        filled = [
-            (name, wire.column, wire.kind is Kind.TIME)
-            for name, wire in fields_of(model).items()
-            if wire.column in row.model_fields and wire.of is None
-        ]
-        return cls(
-            tuple((name, column) for name, column, is_time in filled if not is_time and column is not None),
-            tuple((name, column) for name, column, is_time in filled if is_time and column is not None),
-        )
+        plain: dict[str, str] = {}
+        times: dict[str, str] = {}
+        for name, wire in fields_of(model).items():
+            if wire.column is not None and wire.column in row.model_fields and wire.of is None:
+                (times if wire.kind is Kind.TIME else plain)[name] = wire.column
+        return cls(dict.fromkeys(sorted(row.model_fields)), plain, times)
 
 
 _LEG_COLUMNS = Columns.of(LegObject, Leg)
@@ -59,12 +61,12 @@ def project_public(sdk_app_id: int, session_id: str, state: SessionState) -> dic
     assert state.reports, "a session without a report does not exist"
     ranked = ranked_reports(state)
     by_kind: dict[EventKind, list[tuple[str, Report]]] = {kind: [] for kind in _KINDS}
-    first_ms, last_ms, receipt_count = ranked[0][1].first_ms, 0, 0
+    first_ms, last_ms, receipt_count = ranked[-1][1].first_ms, 0, 0
     has_cdr = False
     erasure: Erasure | None = None
     for item in ranked:
         report = item[1]
-        first_ms, last_ms = min(first_ms, report.first_ms), max(last_ms, report.last_ms)
+        last_ms = max(last_ms, report.last_ms)
         receipt_count += len(report.receipts)
         has_cdr = has_cdr or report.kind is EventKind.CDR
         if ERASED_FIELD not in report.payload:
@@ -108,7 +110,7 @@ def project_public(sdk_app_id: int, session_id: str, state: SessionState) -> dic
         "voicemail_count": len(voicemails),
         "first_received_at": instant_text_of_ms(first_ms),
         "last_received_at": instant_text_of_ms(last_ms),
-        "source": source_text(report.source for report in cdrs),
+        "source": source_text({report.source for report in cdrs}),
         "extra": _extra(cdr),
         "erasure": erasure,
         "legs": [_leg(leg) for leg in cdr.legs],
@@ -130,10 +132,13 @@ def _rank(item: tuple[str, Report]) -> tuple[int, str]:
 
 def _filled(columns: Columns, values: dict[str, Any]) -> dict[str, Any]:
     """A row's columns from the fields that fill them; times as text."""
-    row = {column: values.get(name) for name, column in columns.plain}
-    for name, column in columns.times:
-        value = values.get(name)
-        row[column] = None if value is None else instant_text_of_ms(value)
+    row = columns.empty.copy()
+    plain, times = columns.plain, columns.times
+    for name, value in values.items():
+        if name in plain:
+            row[plain[name]] = value
+        elif name in times:
+            row[times[name]] = instant_text_of_ms(value)
     return row
 
 
@@ -146,7 +151,7 @@ def _names(cdr: MergedCdr, customer: str | None) -> dict[str, list[Carrier]]:
     for leg in cdr.legs:
         values = leg.reading.values
         if "RecordId" in values:
-            people = frozenset(normalize_endpoint(values[field]) for field in ("Mail", "Phone") if field in values)
+            people = frozenset([normalize_endpoint(values[field]) for field in ("Mail", "Phone") if field in values])
             names[values["RecordId"]].append(Carrier(leg.sequence, people, values.get("EndedTimestamp")))
     return names
 

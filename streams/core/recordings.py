@@ -9,6 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ _SOURCE_TEXTS = {
 Row = dict[str, Any]
 """A row of `recordings` as JSON values; `schemas.session.Recording` describes it."""
 
+_RECORDING_ID = itemgetter("recording_id")
 _NEVER = 2**63
 """Later than any time in milliseconds."""
 
@@ -87,13 +89,12 @@ class _Match(NamedTuple):
 def match_recordings(names: dict[str, list[Carrier]], reports: Sequence[tuple[str, Report]]) -> list[Row]:
     """Rows of a session's recordings. `names`: carriers by RecordId, root first; `reports`: deciding ones first."""
     if not reports:
-        return sorted(
-            (_missing_row(name, carriers[0]) for name, carriers in names.items()), key=lambda row: row["recording_id"]
-        )
+        return sorted([_missing_row(name, carriers[0]) for name, carriers in names.items()], key=_RECORDING_ID)
     tracks, known_to_api = _tracks_of(reports)
     matches = _match_by_id(names, tracks)
-    taken = {match.recording_id for match in matches.values()}
-    matches |= _match_by_endpoint({name: names[name] for name in names if name not in taken}, tracks, matches)
+    if names and len(matches) < len(tracks):
+        taken = {match.recording_id for match in matches.values()}
+        matches |= _match_by_endpoint({name: names[name] for name in names if name not in taken}, tracks, matches)
     # In the order of their ids: where the API's id could be that of several tracks, the first of them has it.
     for record_id, members in sorted(known_to_api.items()):
         theirs = _track(record_id, "", members)
@@ -105,9 +106,10 @@ def match_recordings(names: dict[str, list[Carrier]], reports: Sequence[tuple[st
         if record_id in names:
             matches[id(theirs)] = _Match(record_id, "recording_id", names[record_id][0])
     rows = [_row_of(track, matches.get(id(track)), recording_id) for track, recording_id in _identify(tracks, matches)]
-    taken = {match.recording_id for match in matches.values()}
-    rows += [_missing_row(name, carriers[0]) for name, carriers in names.items() if name not in taken]
-    return sorted(_with_absences(rows, reports), key=lambda row: row["recording_id"])
+    if names:
+        taken = {match.recording_id for match in matches.values()}
+        rows += [_missing_row(name, carriers[0]) for name, carriers in names.items() if name not in taken]
+    return sorted(_with_absences(rows, reports), key=_RECORDING_ID)
 
 
 _Member = tuple[str, Report, Reading]
@@ -187,6 +189,9 @@ def _match_by_id(names: dict[str, list[Carrier]], tracks: list[Track]) -> dict[i
     matches: dict[int, _Match] = {}
     for name, carriers in names.items():
         same_id = [track for track in tracks if track.record_id == name]
+        if len(same_id) == len(carriers) == 1:
+            matches[id(same_id[0])] = _Match(name, "recording_id", carriers[0])
+            continue
         is_shared = carriers[0].leg_sequence is None and len(carriers) > 1
         if len(same_id) > 1 and is_shared:
             matches |= _match_shared(name, carriers, same_id)
@@ -250,7 +255,7 @@ def _identify(tracks: list[Track], matches: dict[int, _Match]) -> list[tuple[Tra
     for track in tracks:
         match = matches.get(id(track))
         if match is None:
-            alone = sum(other.record_id == track.record_id for other in tracks) == 1
+            alone = len(tracks) == 1 or sum(other.record_id == track.record_id for other in tracks) == 1
             recording_id = track.record_id if alone else _qualified(track)
             while recording_id in used:
                 recording_id += f"~{track.digest[:8]}"
@@ -270,39 +275,39 @@ def _row_of(track: Track, match: _Match | None, recording_id: str) -> Row:
     carrier = match.carrier if match else None
     generated_ms = values.get("Timestamp")
     return {
-        "recording_id": recording_id,
-        "is_expected": match is not None,
-        "received_at": instant_text_of_ms(track.received_ms),
         "absent_at": None,
-        "side": carrier.side if carrier else None,
-        "leg_sequence": carrier.leg_sequence if carrier else None,
-        "endpoint_user": values.get("EndpointUser"),
-        "generated_at": None if generated_ms is None else instant_text_of_ms(generated_ms),
-        "url": values.get("RecordURL"),
         "custom_url": values.get("CustomRecordURL"),
+        "endpoint_user": values.get("EndpointUser"),
+        "extra": track.reading.rest or None,
+        "generated_at": None if generated_ms is None else instant_text_of_ms(generated_ms),
+        "is_expected": match is not None,
+        "leg_sequence": carrier.leg_sequence if carrier else None,
         "matched_by": match.matched_by if match else None,
         "pushed_recording_id": track.record_id,
+        "received_at": instant_text_of_ms(track.received_ms),
+        "recording_id": recording_id,
+        "side": carrier.side if carrier else None,
         "source": source_text(track.sources),
-        "extra": track.reading.rest or None,
+        "url": values.get("RecordURL"),
     }
 
 
 def _missing_row(name: str, carrier: Carrier) -> Row:
     return {
-        "recording_id": name,
-        "is_expected": True,
-        "received_at": None,
         "absent_at": None,
-        "side": carrier.side,
-        "leg_sequence": carrier.leg_sequence,
-        "endpoint_user": None,
-        "generated_at": None,
-        "url": None,
         "custom_url": None,
+        "endpoint_user": None,
+        "extra": None,
+        "generated_at": None,
+        "is_expected": True,
+        "leg_sequence": carrier.leg_sequence,
         "matched_by": None,
         "pushed_recording_id": None,
+        "received_at": None,
+        "recording_id": name,
+        "side": carrier.side,
         "source": None,
-        "extra": None,
+        "url": None,
     }
 
 

@@ -60,12 +60,12 @@ class SessionState:
     @property
     def bytes_count(self) -> int:
         """Bytes of all payloads."""
-        return sum(report.bytes_count for report in self.reports.values())
+        return sum([report.bytes_count for report in self.reports.values()])
 
     @property
     def last_ms(self) -> int:
         """Last receipt of any report, milliseconds since 1970; retirement counts from it."""
-        return max(report.last_ms for report in self.reports.values())
+        return max([report.last_ms for report in self.reports.values()])
 
     def with_report(self, digest: str, report: Report) -> Self:
         """This state and one report more, or with one report replaced."""
@@ -79,10 +79,10 @@ def report_of(event: NormalizedEvent) -> Report:
     """The report that an event is one receipt of."""
     received_ms = instant_ms(event.received_at)
     return Report(
-        kind=event.kind,
-        source=event.source,
-        fact=event.fact,
-        payload=event.payload,
+        event.kind,
+        event.source,
+        event.fact,
+        event.payload,
         bytes_count=len(jsontext.encode(event.payload)),
         receipts=((received_ms, event.push_id),),
         last_ms=received_ms,
@@ -92,19 +92,19 @@ def report_of(event: NormalizedEvent) -> Report:
 def state_to_json(state: SessionState) -> dict[str, Any]:
     """The state as it stands in `tccc.sessions` and in the store."""
     return {
-        "schema_version": STATE_SCHEMA_VERSION,
         "reports": {
             digest: {
-                "kind": report.kind.value,
-                "source": report.source.value,
-                "fact": report.fact.value if report.fact else None,
-                "payload": report.payload,
                 "bytes_count": report.bytes_count,
-                "receipts": [list(receipt) for receipt in report.receipts],
+                "fact": str(report.fact) if report.fact else None,
+                "kind": str(report.kind),
                 "last_ms": report.last_ms,
+                "payload": report.payload,
+                "receipts": [[received_ms, push_id] for received_ms, push_id in report.receipts],
+                "source": str(report.source),
             }
             for digest, report in state.reports.items()
         },
+        "schema_version": STATE_SCHEMA_VERSION,
     }
 
 
