@@ -170,7 +170,10 @@ def measure(port: int, requests: list[bytes], child: "Popen[bytes]") -> tuple[Ru
 
 
 def overloaded(start: Start, requests: list[bytes], best: float) -> dict[str, object]:
-    """Twice as many pushes a second as it can take: how many it still takes, and how many it sheds."""
+    """A sender with twice as many pushes a second as it can take: how many it still takes, and how many it refuses.
+
+    What none of his connections is free for he cannot send: an answer that he waits for holds it back.
+    """
     port = free_port()
 
     async def run() -> Load:
@@ -184,7 +187,8 @@ def overloaded(start: Start, requests: list[bytes], best: float) -> dict[str, ob
     with start(port):
         load = uvloop.run(run())
     return {
-        "overload_offered_per_second": round(load.offered / (2 * SECONDS)),
+        "overload_wanted_per_second": round(OVERLOAD * best),
+        "overload_sent_per_second": round(load.offered / (2 * SECONDS)),
         "overload_completed_share_of_best": round(load.per_second / best, 2),
         "overload_shed_with_503": load.shed,
         "overload_failures": load.failures,

@@ -122,7 +122,7 @@ class ReceiverSettings(Group):
     header_seconds_max: float = Field(default=15.0, gt=0)
     request_seconds_max: float = Field(default=60.0, gt=0)
     connections_max: int = Field(default=2000, ge=1)
-    requests_in_flight_max: int = Field(default=1000, ge=1)
+    requests_in_flight_max: int = Field(default=256, ge=1)
     json_depth_max: int = Field(default=100, ge=8, le=100)
     json_values_max: int = Field(default=20_000, ge=1000)
     spool_dir: Path | None = None

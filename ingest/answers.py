@@ -3,10 +3,11 @@
 import time
 from email.utils import formatdate
 from functools import lru_cache
+from http import HTTPStatus
 from typing import NamedTuple
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http import SERVER_SOFTWARE
 
 
@@ -23,12 +24,26 @@ class Stored(NamedTuple):
 PLAINLY_STORED = Stored()
 """The one answer that nearly every push gets."""
 
+
+class TooBusy(NamedTuple):
+    """There was no room for the push in time; it is not stored."""
+
+    retry_after_seconds: int = 1
+
+    def response(self) -> web.Response:
+        """As aiohttp takes it."""
+        retry_after: dict[str, str] = {hdrs.RETRY_AFTER: str(self.retry_after_seconds)}
+        return refused(HTTPStatus.SERVICE_UNAVAILABLE, "too busy; push it again", retry_after)
+
+
+TOO_BUSY = TooBusy()
+
 Answer = Stored | web.Response
 
 
-def response_of(answer: Answer) -> web.Response:
+def response_of(answer: Answer | TooBusy) -> web.Response:
     """An answer as aiohttp takes it."""
-    return answer.response() if isinstance(answer, Stored) else answer
+    return answer if isinstance(answer, web.Response) else answer.response()
 
 
 def refused(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
@@ -37,17 +52,17 @@ def refused(status: int, message: str, headers: dict[str, str] | None = None) ->
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
 
-def wire_of(answer: Answer, *, closes: bool) -> bytes:
+def wire_of(answer: Answer | TooBusy, *, closes: bool) -> bytes:
     """An answer as aiohttp would write it; `closes` where no further request is read."""
-    if answer is PLAINLY_STORED and not closes:
-        return _wire_of_plainly_stored(int(time.time()))
+    if not closes and (answer is PLAINLY_STORED or answer is TOO_BUSY):
+        return _wire_of_a_usual_one(answer, int(time.time()))
     return _wire_of(response_of(answer), closes=closes)
 
 
-@lru_cache(1)
-def _wire_of_plainly_stored(_second: int) -> bytes:
+@lru_cache(2)
+def _wire_of_a_usual_one(answer: Stored | TooBusy, _second: int) -> bytes:
     """Made once for each second, for the date in it."""
-    return _wire_of(PLAINLY_STORED.response(), closes=False)
+    return _wire_of(answer.response(), closes=False)
 
 
 def _wire_of(response: web.Response, *, closes: bool) -> bytes:

@@ -4,7 +4,6 @@ The rule: it looks after the answer is decided and changes nothing; it remembers
 a bounded number of bodies a second. `docs/going-live.md` says what each habit means.
 """
 
-import hashlib
 import json
 import re
 import time
@@ -15,11 +14,12 @@ from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from multidict import CIMultiDict, CIMultiDictProxy
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
 from ingest.body import GZIP_MAGIC, Unopened, open_body
 from ingest.headers import CONTENT_ENCODING, PUSH_UUID
 from ingest.normalize import PUSH_ID_CHARACTERS_MAX
+from ingest.tallies import Spread, Tally
 from schemas import metrics as listed
 from schemas.canonical import fields_of
 from schemas.events import WIRE_MODELS, EventKind, NormalizedEvent
@@ -156,7 +156,7 @@ class _Memory(Generic[_Key, _Value]):
 
 
 class _Delivery(NamedTuple):
-    body: bytes
+    body: int
     action: str
     was_stored: bool
     at: float
@@ -166,87 +166,89 @@ class Habits:
     """The counters, and the little memory that telling habits needs."""
 
     def __init__(self, registry: CollectorRegistry, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        seen = Counter(**listed.TCCC_HABITS.arguments, registry=registry)
+        self._seen = Tally(listed.TCCC_HABITS, HABITS, registry=registry).counts
         self._inspected = Counter(**listed.TCCC_BODIES_INSPECTED.arguments, registry=registry)
-        self._retry_seconds = Histogram(**listed.TCCC_RETRY_SECONDS.arguments, registry=registry)
-        self._seen = {habit: seen.labels(habit) for habit in HABITS}
+        self._retry_seconds = Spread(listed.TCCC_RETRY_SECONDS, registry=registry)
         self._monotonic = monotonic
         self._budget, self._budget_at = float(INSPECTED_BURST_MAX), monotonic()
+        # What may be long is remembered by Python's hash: 64 bits, keyed anew in each process.
         self._deliveries: _Memory[str, _Delivery] = _Memory()
         self._challenged: _Memory[str, bool] = _Memory()
-        self._tokens: _Memory[bytes, bool] = _Memory()
-        self._cdrs: _Memory[bytes, str | None] = _Memory()
-        self._recordings: _Memory[bytes, bool] = _Memory()
+        self._tokens: _Memory[int, bool] = _Memory()
+        self._cdrs: _Memory[int, str | None] = _Memory()
+        self._recordings: _Memory[int, bool] = _Memory()
 
     def note_token_request(self, way: str) -> None:
         """Count in which way client credentials came."""
-        self._seen[way].inc()
+        self._seen[way] += 1
 
     def note_refusal(self, *, push_uuid: str | None, has_expired: bool, was_anonymous: bool) -> None:
         """Remember which push was challenged, and count tokens that had expired."""
         if has_expired:
-            self._seen["oauth_expired_token"].inc()
+            self._seen["oauth_expired_token"] += 1
         if push_uuid is not None and was_anonymous:
             self._challenged.put(push_uuid[:PUSH_ID_CHARACTERS_MAX], True)
 
     def observe(self, push: ObservedPush) -> tuple[str, ...]:
         """Count what a push shows; the labels, each once, in the order of HABITS."""
-        found = sorted(set(self._found(push)), key=_PLACES.__getitem__)
+        found = self._found(push)
+        if len(found) > 1:
+            found = sorted(set(found), key=_PLACES.__getitem__)
         for habit in found:
-            self._seen[habit].inc()
+            self._seen[habit] += 1
         return tuple(found)
 
-    def _found(self, push: ObservedPush) -> Iterator[str]:
-        yield from self._of_delivery(push)
-        yield from _of_query(push.raw_query, push.action)
-        encoding = push.headers.get(CONTENT_ENCODING, "")
-        yield from _of_headers(push.headers.get("Content-Type", ""), encoding, push.raw[: len(GZIP_MAGIC)])
-        yield from self._of_credentials(push)
+    def _found(self, push: ObservedPush) -> list[str]:
+        headers = push.headers
+        uuid = headers.get(PUSH_UUID)
+        found = ["uuid_missing"] if not uuid else self._of_delivery(push, uuid)
+        found += _of_query(push.raw_query, push.action)
+        encoding = headers.get(CONTENT_ENCODING, "")
+        found += _of_headers(headers.get("Content-Type", ""), encoding, push.raw[: len(GZIP_MAGIC)])
+        found += self._of_credentials(headers.get("Authorization", ""), uuid or "")
         if push.event is not None:
-            yield from self._of_order(push.event)
+            found += self._of_order(push.event)
         if self._may_inspect():
             self._inspected.inc()
-            yield from _of_body(push)
+            found += _of_body(push)
+        return found
 
-    def _of_delivery(self, push: ObservedPush) -> Iterator[str]:
-        uuid = push.headers.get(PUSH_UUID)
-        if not uuid:
-            yield "uuid_missing"
-            return
+    def _of_delivery(self, push: ObservedPush, uuid: str) -> list[str]:
+        found = []
         if len(uuid) > PUSH_ID_CHARACTERS_MAX:
-            yield "uuid_too_long"
+            found.append("uuid_too_long")
         if _UUID.fullmatch(uuid) is None:
-            yield "uuid_other_format"
-        now = self._monotonic()
-        body = _digest(push.raw)
-        action = (push.action or "").casefold()
+            found.append("uuid_other_format")
         key = uuid[:PUSH_ID_CHARACTERS_MAX]
+        delivery = _Delivery(hash(push.raw), (push.action or "").casefold(), push.was_stored, self._monotonic())
         earlier = self._deliveries.get(key)
-        self._deliveries.put(key, _Delivery(body, action, push.was_stored, now))
+        self._deliveries.put(key, delivery)
         if earlier is None:
-            return
-        self._retry_seconds.observe(now - earlier.at)
-        if earlier.action != action:
-            yield "uuid_shared_by_actions"
-        if earlier.body != body:
-            yield "uuid_other_body"
+            return found
+        self._retry_seconds.observe(delivery.at - earlier.at)
+        if earlier.action != delivery.action:
+            found.append("uuid_shared_by_actions")
+        if earlier.body != delivery.body:
+            found.append("uuid_other_body")
         else:
-            yield "retry_although_stored" if earlier.was_stored else "retry_after_refusal"
+            found.append("retry_although_stored" if earlier.was_stored else "retry_after_refusal")
+        return found
 
-    def _of_credentials(self, push: ObservedPush) -> Iterator[str]:
-        scheme, _, token = push.headers.get("Authorization", "").strip().partition(" ")
-        uuid = push.headers.get(PUSH_UUID, "")[:PUSH_ID_CHARACTERS_MAX]
+    def _of_credentials(self, authorization: str, uuid: str) -> tuple[str, ...]:
+        scheme, _, token = authorization.strip().partition(" ")
         match scheme.casefold():
             case "basic":
-                yield "basic_after_challenge" if self._challenged.get(uuid) else "basic_preemptive"
+                was_challenged = self._challenged.get(uuid[:PUSH_ID_CHARACTERS_MAX])
+                return ("basic_after_challenge" if was_challenged else "basic_preemptive",)
             case "bearer":
-                digest = _digest(token.encode("utf-8", "surrogatepass"))
-                if self._tokens.get(digest):
-                    yield "oauth_token_reused"
-                self._tokens.put(digest, True)
+                known = hash(token)
+                was_used = self._tokens.get(known)
+                self._tokens.put(known, True)
+                return ("oauth_token_reused",) if was_used else ()
+        return ()
 
     def _of_order(self, event: NormalizedEvent) -> Iterator[str]:
-        session = _digest(event.key)
+        session = hash((event.sdk_app_id, event.session_id))
         known = self._cdrs.get(session)
         if event.kind is EventKind.CDR:
             if known is not None and known != event.push_id:
@@ -255,7 +257,7 @@ class Habits:
         elif event.kind is EventKind.RECORD:
             yield "record_before_cdr" if known is None else "record_after_cdr"
             names = repr((event.payload.get("RecordId"), event.payload.get("EndpointUser")))
-            recording = _digest(session + names.encode("utf-8", "backslashreplace"))
+            recording = hash((session, names))
             has_custom = "CustomRecordURL" in event.payload
             if has_custom and self._recordings.get(recording) is False:
                 yield "custom_url_later"
@@ -462,7 +464,3 @@ def _number(value: object) -> float:
     if isinstance(value, int | float):
         return value
     return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 20 else 0
-
-
-def _digest(of: bytes) -> bytes:
-    return hashlib.blake2b(of, digest_size=16).digest()

@@ -3,13 +3,20 @@ what all senders together may ask for is bounded (`ingest.limits`).
 
 aiohttp words its own errors as text (404, 405, 417, malformed HTTP, a handler that raised), while it shuts down it
 drops the rest of a body that is still arriving, and it takes any number of connections; all of it is put right here.
+
+    a request is here  →  there is room  →  answered, on the express way or aiohttp's
+                          else it waits  →  room appears in time  →  answered, in the order of arrival
+                                            else 503
+
+The rule of a door that is full: who waits costs nothing. His connection carries no other request meanwhile, so what
+callers have beyond the door's capacity stays with them (ADR 0061).
 """
 
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeGuard
 
 import structlog
 from aiohttp import HttpVersion11, StreamReader, web
@@ -17,8 +24,9 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import _ErrInfo
 from aiohttp.web_server import Server
 
-from ingest.answers import Answer, Stored, refused, wire_of
+from ingest.answers import TOO_BUSY, Answer, TooBusy, refused, response_of, wire_of
 from ingest.limits import DoorLimits
+from ingest.room import Room
 
 Refusal = Callable[[int], None]
 """Told the HTTP status of every refusal that aiohttp itself decides on."""
@@ -53,7 +61,17 @@ class ListenError(Exception):
 class JsonRequestHandler(web.RequestHandler):
     """One connection, whose low-level errors are answered in JSON."""
 
-    __slots__ = ("_express", "_header_timer", "_is_late", "_on_refusal", "_parked", "_server")
+    __slots__ = (
+        "_early",
+        "_express",
+        "_has_place",
+        "_header_timer",
+        "_is_between",
+        "_is_late",
+        "_on_refusal",
+        "_parked",
+        "_server",
+    )
 
     def __init__(self, server: "JsonServer", *, on_refusal: Refusal, **options: Any) -> None:
         super().__init__(server, **options)
@@ -63,6 +81,9 @@ class JsonRequestHandler(web.RequestHandler):
         self._express: asyncio.Task[None] | None = None  # a push on the express way
         self._parked: asyncio.Future[None] | None = None  # what aiohttp waits on for the next request meanwhile
         self._is_late = False
+        self._is_between = True  # aiohttp has begun or answered, and does not wait for the next request yet
+        self._early: bytes | None = None  # what came before it did
+        self._has_place = False  # its request, on aiohttp's way, is counted among those that are being answered
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, unless there are too many."""
@@ -78,18 +99,47 @@ class JsonRequestHandler(web.RequestHandler):
         """Forget the deadline with the connection."""
         self._headers_came()
         self._server.refused.discard(self)
+        self._server.room.forget(self)
         super().connection_lost(exc)
         if self._parked is not None:
             self._parked.cancel()
+        if self.gives_place():
+            self._server.room.leave()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109  (aiohttp's)
         """End the connection, after a while even while it waits for an answer."""
+        self._server.room.forget(self)
         await super().shutdown(timeout)
         if self._express is not None:
             self._express.cancel()
 
     def data_received(self, data: bytes) -> None:
+        """Receive, once aiohttp waits: what comes earlier it would take its own way, and the next request likewise."""
+        if self._early is not None:
+            self._early += data
+        elif self._is_between and self._waiter is None and data:
+            self._early = data
+            self._loop.call_soon(self._receive_early)
+        else:
+            self._receive(data)
+
+    def _receive_early(self) -> None:
+        data, self._early = self._early, None
+        if data is not None and self._parser is not None:
+            self._receive(data)
+
+    async def _handle_request(
+        self, request: web.BaseRequest, start_time: float | None, request_handler: _Handler
+    ) -> tuple[web.StreamResponse, bool]:
+        """Answer a request aiohttp's way."""
+        try:
+            return await super()._handle_request(request, start_time, request_handler)
+        finally:
+            self._is_between = True
+
+    def _receive(self, data: bytes) -> None:
         """Parse, and watch how long the headers of a request take."""
+        self._is_between = False
         begun = self._request_count
         waiter = self._waiter
         if waiter is None or waiter.done() or self._messages:
@@ -104,13 +154,48 @@ class JsonRequestHandler(web.RequestHandler):
             self._expect_headers()
 
     def _next(self, waiter: asyncio.Future[None]) -> None:
-        """Let the next request be answered, if there is one: on the express way, or else by aiohttp, which waits."""
+        """Let the next request be answered, if there is one: as soon as there is room for it."""
         self._parked, self._waiter = waiter, None
-        if self._messages and self._takes_express():
-            return
-        self._parked, self._waiter = None, waiter
-        if self._messages:
-            waiter.set_result(None)
+        if not self._messages:
+            self._parked, self._waiter = None, waiter
+        elif self._server.room.has_some:
+            self.enter()
+        else:
+            self._server.room.wait(self)
+
+    def enter(self) -> None:
+        """Answer the next request: on the express way, or else let aiohttp do it, which waits for it."""
+        if self._parked is None or self._parked.done():
+            return  # its connection ends meanwhile
+        if not self._takes_express():
+            self._server.room.enter()
+            self._has_place = True
+            self._wake()
+
+    def turn_away(self) -> None:
+        """Refuse the next request: it waited for room in vain."""
+        message, payload = self._messages[0]
+        if not self._paused and _is_plain(message, payload):
+            self._server.on_limit("too_busy")
+            payload.read_nowait()
+            self._pop_message()
+            self._answered(TOO_BUSY)
+        else:
+            self._wake()  # `JsonServer` refuses it: it has no place
+
+    def gives_place(self) -> bool:
+        """Whether a request on aiohttp's way was counted when it was let in. Who asks has to end that.
+
+        The server asks, or the connection when it ends: what is no HTTP never comes to the server.
+        """
+        had, self._has_place = self._has_place, False
+        return had
+
+    def _wake(self) -> None:
+        """Let aiohttp see the next request."""
+        self._waiter, self._parked = self._parked, None
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002  (aiohttp's)
         """Go on reading, if it was stopped: aiohttp parses nothing once more for every body that is read."""
@@ -121,27 +206,25 @@ class JsonRequestHandler(web.RequestHandler):
         """Take the next request past aiohttp's own way, which makes a task, a request and a response for each."""
         message, payload = self._messages[0]
         server = self._server
-        if server.express is None or not server.has_room or not isinstance(payload, StreamReader):
-            return False
-        if self._paused:
+        if server.express is None or self._paused or not _is_plain(message, payload):
             return False  # who reads no answers gets no more of them: aiohttp waits until he does
-        if isinstance(message, _ErrInfo) or message.should_close or message.upgrade or message.version != HttpVersion11:
-            return False
-        if not payload.is_eof() or payload.exception() is not None or self._parser is None:
-            return False
         answering = server.express(message, payload)
         if answering is None:
             return False
-        self._messages.popleft()
-        self._parser.message_consumed()
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
-        server.requests_count += 1
+        self._pop_message()
         self._request_in_progress = True
         self._is_late = False
-        server.begin()
+        server.room.enter()
         self._express = self._loop.create_task(self._answer(answering))
         return True
+
+    def _pop_message(self) -> None:
+        self._messages.popleft()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+        self._server.requests_count += 1
 
     async def _answer(self, answering: Coroutine[Any, Any, Answer]) -> None:
         """Answer a request on the express way."""
@@ -158,7 +241,7 @@ class JsonRequestHandler(web.RequestHandler):
         finally:
             timer.cancel()
             self._express = None
-            server.end()
+            server.room.leave()
         self._answered(answer)
 
     def _too_late(self) -> None:
@@ -166,10 +249,10 @@ class JsonRequestHandler(web.RequestHandler):
             self._is_late = True
             self._express.cancel()
 
-    def _answered(self, answer: Answer) -> None:
+    def _answered(self, answer: Answer | TooBusy) -> None:
         """Write an answer of the express way, and do as aiohttp does after each."""
         closes = self._close or self._force_close or self._server.is_stopping
-        closes |= not isinstance(answer, Stored) and answer.keep_alive is False
+        closes |= isinstance(answer, web.Response) and answer.keep_alive is False
         if self.transport is not None:
             self.transport.write(wire_of(answer, closes=closes))
         self._request_in_progress = False
@@ -259,9 +342,8 @@ class JsonServer(Server):
         self.refused: set[JsonRequestHandler] = set()
         self._inner = handler
         self._on_refusal = on_refusal
-        self._unanswered = 0
         self._stopping = False
-        self._drained = asyncio.Event()
+        self.room = Room(limits.requests_in_flight_max, wait_seconds_max=limits.room_seconds_max, loop=self._loop)
 
     def __call__(self) -> web.RequestHandler:
         """Make the handler of one connection."""
@@ -273,24 +355,9 @@ class JsonServer(Server):
         return len(self._connections)
 
     @property
-    def has_room(self) -> bool:
-        """Whether one more request may be taken."""
-        return self._unanswered < self.limits.requests_in_flight_max
-
-    @property
     def is_stopping(self) -> bool:
         """Whether connections end with the answer they wait for."""
         return self._stopping
-
-    def begin(self) -> None:
-        """Note a request that is being answered."""
-        self._unanswered += 1
-
-    def end(self) -> None:
-        """Note that one was."""
-        self._unanswered -= 1
-        if self._stopping and self._unanswered == 0:
-            self._drained.set()
 
     def late_answer(self) -> web.Response:
         """What a request hears whose time is over. Whether it is stored is not known; pushed again, it is repeated."""
@@ -300,33 +367,34 @@ class JsonServer(Server):
         return response
 
     async def drain(self, grace_seconds: float) -> bool:
-        """Wait until every request that has begun is answered; say whether all were, within the time.
+        """Wait until every request that is here is answered; say whether all were, within the time.
 
         Meanwhile connections end with the answer they wait for. Must come before aiohttp's own shutdown, which stops
         reading bodies at once.
         """
         self._stopping = True
-        if self._unanswered == 0:
-            return True
         try:
             async with asyncio.timeout(grace_seconds):
-                await self._drained.wait()
+                await self.room.emptied()
         except TimeoutError:
             return False
         return True
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        if not self.has_room:
-            self.on_limit("too_busy")
-            return refused(HTTPStatus.SERVICE_UNAVAILABLE, "too busy; push it again", {"Retry-After": "1"})
-        self.begin()
+        connection = request.protocol
+        assert isinstance(connection, JsonRequestHandler)
+        if not connection.gives_place():  # it came behind another one, which was just answered, or was turned away
+            if not self.room.has_some:
+                self.on_limit("too_busy")
+                return response_of(TOO_BUSY)
+            self.room.enter()
         try:
             response = await self._within_deadline(request)
         except web.HTTPException as exc:
             self._on_refusal(exc.status)
             response = _wording(exc.status, allow=exc.headers.get("Allow"))
         finally:
-            self.end()
+            self.room.leave()
         if self._stopping:
             response.force_close()
         return response
@@ -379,6 +447,15 @@ class JsonAppRunner(web.AppRunner):
             **self._connection_options,
         )
         return self.json_server
+
+
+def _is_plain(message: RawRequestMessage | _ErrInfo, payload: StreamReader) -> TypeGuard[RawRequestMessage]:
+    """Whether a request is whole, and its connection goes on after it."""
+    if isinstance(message, _ErrInfo) or not isinstance(payload, StreamReader):
+        return False
+    if message.should_close or message.upgrade or message.version != HttpVersion11:
+        return False
+    return payload.is_eof() and payload.exception() is None
 
 
 def _wording(status: int, *, allow: str | None = None) -> web.Response:

@@ -23,6 +23,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+from ingest.compression import keep_compressor
 from ingest.partitioner import partition_of
 from schemas.topics import MESSAGE_BYTES_MAX
 
@@ -93,6 +94,7 @@ class KafkaPublisher:
     """A Publisher over aiokafka. Make it inside the event loop that uses it."""
 
     def __init__(self, options: KafkaLogOptions) -> None:
+        keep_compressor()
         self._producer = AIOKafkaProducer(
             client_id=options.client_id,
             acks="all",

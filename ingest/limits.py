@@ -23,9 +23,14 @@ class DoorLimits:
     """From the first byte of a request, or from the connection, to the end of its headers."""
 
     request_seconds_max: float = 60.0
-    """From the end of the headers to the answer, the body's arrival and the log included."""
+    """From the end of the headers, and a wait for room, to the answer: the body's arrival and the log included."""
 
     connections_max: int = 2000
-    requests_in_flight_max: int = 1000
+    requests_in_flight_max: int = 256
+    """More make each dearer, for memory is cold when its answer comes, and no answer sooner."""
+
+    room_seconds_max: float = 1.0
+    """How long a request waits to be one of them; then 503."""
+
     json_depth_max: int = DEPTH_MAX
     json_values_max: int = JSON_VALUES_MAX

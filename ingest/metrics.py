@@ -1,8 +1,11 @@
 """What the receiver counts. Every label comes from a closed set; nothing of a body, a number or a name becomes one."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from ingest.action import ACTION_LABELS
+from ingest.tallies import Spread, Tally
 from schemas import metrics as listed
 from schemas.dead_letter import DeadLetter, Reason, Stage
 from schemas.events import EventKind
@@ -15,10 +18,10 @@ class ReceiverMetrics:
     """The receiver's metrics in one registry; children are looked up once, here."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        received = Counter(**listed.PUSHES_RECEIVED.arguments, registry=registry)
-        stored = Counter(**listed.PUSHES_STORED.arguments, registry=registry)
+        self._received = Tally(listed.PUSHES_RECEIVED, sorted(ACTION_LABELS), registry=registry).counts
+        self._stored = Tally(listed.PUSHES_STORED, EventKind, registry=registry).counts
         rejected = Counter(**listed.PUSHES_REJECTED.arguments, registry=registry)
-        unknown = Counter(**listed.UNKNOWN_FIELDS.arguments, registry=registry)
+        self._unknown = Tally(listed.UNKNOWN_FIELDS, EventKind, registry=registry).counts
         tokens = Counter(**listed.TOKEN_REQUESTS.arguments, registry=registry)
         attempts = Counter(**listed.FAILED_ATTEMPTS.arguments, registry=registry)
         self._lookalikes = Counter(**listed.PUSHES_REFUSED_LIKE_TCCC.arguments, registry=registry)
@@ -27,24 +30,25 @@ class ReceiverMetrics:
             self._dead_letters.labels(Stage.RECEIVE.value, reason.value)
         self._token_expiry = Gauge(**listed.TOKEN_EXPIRY.arguments, registry=registry)
         self._token_expires_at = 0.0
-        self.push_log_append_seconds = Histogram(**listed.PUSH_LOG_APPEND_SECONDS.arguments, registry=registry)
-        self.push_seconds = Histogram(**listed.PUSH_SECONDS.arguments, registry=registry)
-        self._received = {action: received.labels(action) for action in sorted(ACTION_LABELS)}
-        self._stored = {kind: stored.labels(kind.value) for kind in EventKind}
+        self._waiting = Gauge(**listed.REQUESTS_WAITING.arguments, registry=registry)
+        self.push_log_append_seconds = Spread(listed.PUSH_LOG_APPEND_SECONDS, registry=registry)
+        self.push_seconds = Spread(listed.PUSH_SECONDS, registry=registry)
         self._rejected = {reason: rejected.labels(reason) for reason in REJECTIONS}
         self._tokens = {outcome: tokens.labels(outcome) for outcome in TOKEN_OUTCOMES}
         self._attempts = {is_over: attempts.labels(str(is_over).lower()) for is_over in (False, True)}
-        self._unknown = {kind: unknown.labels(kind.value) for kind in EventKind}
+
+    def watch_waiting(self, count: Callable[[], int]) -> None:
+        """Show how many requests wait for room, whenever somebody asks."""
+        self._waiting.set_function(count)
 
     def count_received(self, action_label: str) -> None:
         """Count an authentic push."""
-        self._received[action_label].inc()
+        self._received[action_label] += 1
 
     def count_stored(self, kind: EventKind, unknown_field_count: int) -> None:
         """Count an event that is in the log."""
-        self._stored[kind].inc()
-        if unknown_field_count:
-            self._unknown[kind].inc(unknown_field_count)
+        self._stored[kind] += 1
+        self._unknown[kind] += unknown_field_count
 
     def count_letters(self, letters: tuple[DeadLetter, ...]) -> None:
         """Count letters that are in the log."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import StreamReader, hdrs, web
 from aiohttp.http_parser import RawRequestMessage
@@ -97,8 +97,7 @@ def make_application(door: Door) -> web.Application:
     return app
 
 
-@dataclass(frozen=True, slots=True)
-class _Sender:
+class _Sender(NamedTuple):
     """Who sends, and what he sent with his body."""
 
     door: Door
@@ -327,6 +326,9 @@ class Receiver:
             lingering_time=_LINGERING_SECONDS,
         )
         await runner.setup()
+        if runner.json_server is not None:
+            room = runner.json_server.room
+            self._door.metrics.watch_waiting(lambda: room.waiting_count)
         options = self._door.options
         site = self._site_of(runner)
         try:

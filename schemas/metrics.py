@@ -190,6 +190,13 @@ PUSHES_REJECTED: Final = Metric(
         ),
     ),
 )
+REQUESTS_WAITING: Final = Metric(
+    "callweave_requests_waiting",
+    Kind.GAUGE,
+    Unit.REQUESTS,
+    "Requests that wait for room among those in flight: the door is full, and its callers are held back",
+    (Role.RECEIVER,),
+)
 UNKNOWN_FIELDS: Final = Metric(
     "callweave_unknown_fields_total",
     Kind.COUNTER,
@@ -240,7 +247,7 @@ PUSH_SECONDS: Final = Metric(
     "callweave_push_seconds",
     Kind.HISTOGRAM,
     Unit.SECONDS,
-    "From the headers of an authentic push to its answer, its body's arrival included",
+    "From the headers of an authentic push to its answer: with its body's arrival, without a wait for room",
     (Role.RECEIVER,),
     buckets=_QUICK,
 )

@@ -6,8 +6,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from ingest.json_server import JsonServer
 from ingest.limits import DoorLimits
+from ingest.room import Room
 from tests.support.push_log import MemoryPushLog
 from tests.support.pushes import a_cdr, body_of
 from tests.unit.test_ingest_receiver import STORED, House, a_house, eventually, json_of, raw_exchange
@@ -21,6 +24,37 @@ async def a_bounded_house(log: MemoryPushLog | None = None, **limits: Any) -> As
 
 async def connected(house: House) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection("127.0.0.1", house.port)
+
+
+def server_of(house: House) -> JsonServer:
+    runner = house.receiver._runner
+    assert runner is not None
+    assert runner.json_server is not None
+    return runner.json_server
+
+
+def room_of(house: House) -> Room:
+    return server_of(house).room
+
+
+class WrittenTransport(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def pause_reading(self) -> None:
+        """Nothing is read."""
+
+    def resume_reading(self) -> None:
+        """Nothing is read."""
 
 
 async def answer_on(reader: asyncio.StreamReader) -> bytes:
@@ -89,24 +123,124 @@ async def test_excess_connections_are_refused_cleanly_and_others_go_on() -> None
             writer.write(head + body)
             assert json_of(await reader.readuntil(b"}")) == STORED
             writer.close()
-        await eventually(lambda: house.receiver._runner.json_server.connection_count == 0)  # type: ignore[union-attr]
+        await eventually(lambda: server_of(house).connection_count == 0)
         assert (await house.push(a_cdr())).body == STORED
 
 
-async def test_beyond_the_requests_in_flight_the_door_sheds_at_once_and_keeps_those_it_has() -> None:
+async def test_beyond_the_requests_in_flight_a_push_waits_for_room_and_is_stored() -> None:
     log = MemoryPushLog(gate=asyncio.Event())
-    async with a_bounded_house(log, requests_in_flight_max=2) as house:
-        inside = [asyncio.create_task(house.push(a_cdr(SessionId=f"s{number}"))) for number in range(2)]
-        await eventually(lambda: log.journal.count("append") == 2)
-        shed = await house.push(a_cdr())
+    async with a_bounded_house(log, requests_in_flight_max=2, room_seconds_max=60) as house:
+        asked = [asyncio.create_task(house.push(a_cdr(SessionId=f"s{number}"))) for number in range(5)]
+        await eventually(lambda: room_of(house).waiting_count == 3)
+        inside = log.journal.count("append")
+        assert house.count("requests_waiting") == 3
         assert log.gate is not None
         log.gate.set()
 
-        assert (shed.status, shed.body["ErrCode"], shed.headers["Retry-After"]) == (503, 503, "1")
+        assert [(await task).body for task in asked] == [STORED] * 5
+        assert inside == 2
+        assert house.count("pushes_rejected_total", reason="too_busy") == 0
+        assert room_of(house).is_empty
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_a_push_that_waits_for_room_in_vain_is_refused_and_its_connection_goes_on(is_whole: bool) -> None:
+    """One that is whole is refused on the express way, one whose body is still to come on aiohttp's."""
+    body = body_of(a_cdr(SessionId="late"))
+    head = f"POST /tccc/push?action=cdr HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    log = MemoryPushLog(gate=asyncio.Event())
+    async with a_bounded_house(log, requests_in_flight_max=1, room_seconds_max=0.1) as house:
+        inside = asyncio.create_task(house.push(a_cdr(SessionId="first")))
+        await eventually(lambda: "append" in log.journal)
+        reader, writer = await connected(house)
+        writer.write(head + body if is_whole else head)
+        refused = await reader.readuntil(b"}")
+        if not is_whole:
+            writer.write(body)
+        assert log.gate is not None
+        log.gate.set()
+        await inside
+        writer.write(head + body)
+        stored = await reader.readuntil(b"}")
+        writer.close()
+
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After: 1\r\n" in refused
+        assert json_of(refused) == {"ErrCode": 503, "ErrMsg": "too busy; push it again"}
+        assert json_of(stored) == STORED
         assert house.count("pushes_rejected_total", reason="too_busy") == 1
-        assert [(await task).body for task in inside] == [STORED, STORED]
+        assert [event.session_id for event in log.events] == ["first", "late"]
+        await eventually(lambda: room_of(house).is_empty)
+
+
+async def test_who_goes_away_while_he_waits_for_room_takes_none() -> None:
+    body = body_of(a_cdr(SessionId="gone"))
+    head = f"POST /tccc/push?action=cdr HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    log = MemoryPushLog(gate=asyncio.Event())
+    async with a_bounded_house(log, requests_in_flight_max=1, room_seconds_max=60) as house:
+        inside = asyncio.create_task(house.push(a_cdr(SessionId="first")))
+        await eventually(lambda: "append" in log.journal)
+        _, writer = await connected(house)
+        writer.write(head + body)
+        await eventually(lambda: room_of(house).waiting_count == 1)
+        writer.transport.abort()
+        await eventually(lambda: room_of(house).waiting_count == 0)
+        assert log.gate is not None
+        log.gate.set()
+
+        assert (await inside).body == STORED
+        assert (await house.push(a_cdr(SessionId="next"))).body == STORED
+        assert [event.session_id for event in log.events] == ["first", "next"]
+
+
+async def test_who_waits_for_room_when_a_stop_begins_is_answered_before_the_log_is_closed() -> None:
+    log = MemoryPushLog(gate=asyncio.Event())
+    async with a_bounded_house(log, requests_in_flight_max=1, room_seconds_max=60) as house:
+        asked = [asyncio.create_task(house.push(a_cdr(SessionId=f"s{number}"))) for number in range(3)]
+        await eventually(lambda: room_of(house).waiting_count == 2)
+        stopping = asyncio.create_task(house.receiver.stop(60))
+        await asyncio.sleep(0)
+        assert log.gate is not None
+        log.gate.set()
+
+        assert await stopping
+        assert [(await task).body for task in asked] == [STORED] * 3
+    assert log.journal[-1] == "closed"
+
+
+async def test_every_way_to_an_answer_gives_its_place_back() -> None:
+    async with a_bounded_house(requests_in_flight_max=1, room_seconds_max=60) as house:
+        for query in ("?action=cdr", "/elsewhere", "?action=cdr"):
+            await house.push(a_cdr(), query)
+        await house.ask("GET", house.receiver.url)
+        await raw_exchange(house, b"no HTTP\r\n\r\n")
+        await raw_exchange(
+            house, b"POST /tccc/push HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+        )
+
+        await eventually(lambda: room_of(house).is_empty)
         assert (await house.push(a_cdr())).body == STORED
-    assert log.journal.count("append") == 3
+
+
+async def test_a_push_that_comes_with_its_connection_goes_the_usual_way_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiohttp does not wait for a request yet, so that it would take this one, and each that follows closely."""
+
+    async def unusual(_: web.Request) -> web.StreamResponse:
+        raise AssertionError
+
+    monkeypatch.setattr("ingest.receiver.push", unusual)
+    body = body_of(a_cdr())
+    head = f"POST /tccc/push?action=cdr HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    async with a_bounded_house() as house:
+        connection = server_of(house)()
+        transport = WrittenTransport()
+        connection.connection_made(transport)
+        connection.data_received(head + body[:10])
+        connection.data_received(body[10:])
+        await eventually(lambda: bool(transport.written))
+        connection.connection_lost(None)
+
+        assert json_of(transport.written[0]) == STORED
 
 
 async def test_a_push_that_takes_too_long_is_answered_503_and_not_zero() -> None:
