@@ -54,11 +54,10 @@ STEADY_SECONDS = 60.0
 MISCONFIGURED_STATUS = 2
 BROKER_LOOK_SECONDS = 1.0
 ANNOUNCE_LOOK_SECONDS = 0.1
+ANNOUNCED_LOOK_SECONDS = 10.0
 LIVENESS_LOOK_SECONDS = 10.0
 LIVENESS_GRACE_SECONDS = 10.0
 FETCH_STEPS = 4
-_PUSH_URL, _PAGE_URL = "push url", "page url"
-"""What is announced beside the roles themselves."""
 
 
 @dataclass(slots=True)
@@ -245,29 +244,29 @@ class Supervisor:
         )
 
     async def _announce(self) -> None:
-        """Say where everything is, as it comes; done when all of it was said."""
-        due = {*self._roles, _PUSH_URL}
-        if PAGE in self._roles:
-            due.add(_PAGE_URL)
-        while due:
+        """Say where everything is, once pushes are welcome."""
+        told: set[str] = set()
+        to_tell = len(self._roles) + (2 if PAGE in self._roles else 1)  # where to push to, and the page
+        while True:
             roles = self._runtime.roles()
             for role in self._roles:
                 entry = roles.get(role)
-                if role in due and entry is not None and entry.admin_url is not None:
-                    due.remove(role)
+                if role not in told and entry is not None and entry.admin_url is not None:
+                    told.add(role)
                     self._say(f"{role}: health and metrics at {entry.admin_url}")
             page = roles.get(PAGE)
-            if _PAGE_URL in due and page is not None and page.page_url:
-                due.remove(_PAGE_URL)
+            if page is not None and page.page_url and page.page_url not in told:
+                told.add(page.page_url)
                 self._say(f"the page: {page.page_url}")
             receiver = roles.get("receiver")
-            if _PUSH_URL in due and receiver is not None and receiver.push_url:
+            if "ready" not in told and receiver is not None and receiver.push_url:
                 ready, _ = await asyncio.to_thread(ask_readiness, receiver)
                 if ready:
-                    due.remove(_PUSH_URL)
+                    told.add("ready")
                     self._is_announced = True
                     self._ready(receiver.push_url)
-            await asyncio.sleep(ANNOUNCE_LOOK_SECONDS)
+            # What is left is a page that comes back elsewhere after it died.
+            await asyncio.sleep(ANNOUNCE_LOOK_SECONDS if len(told) < to_tell else ANNOUNCED_LOOK_SECONDS)
 
     async def _drain(self) -> int:
         """Stop the door, let everything that was answered reach the warehouse, then stop the rest."""

@@ -31,12 +31,12 @@ IDENTITY: Final = -1
 TopicIds = Callable[[], Awaitable[Mapping[str, int]]]
 """Asks the broker for a number of each topic that another one of the same name does not have."""
 _RECORDS_AT_ONCE: Final = 1_000
-_FETCH_WAIT_MS: Final = 250
 _LOOK_MS: Final = 1_000
 """How often aiokafka looks by itself whether there is something to ask for; everything that makes it so wakes it."""
+_FETCH_WAIT_MS: Final = 250
 _IDLE_FETCH_WAIT_MS: Final = 1_000
-"""How long the broker may hold a fetch while nothing comes. It answers at once when something does, but one that was
-made while some partitions' records lay unread here does not ask for those."""
+"""How long the broker may hold a fetch while nothing comes. It answers at once when something does; but a fetch that
+began while some partitions' records lay unread here does not ask for those."""
 _ANSWER_SECONDS_MAX: Final = 10.0
 
 

@@ -1,7 +1,6 @@
 """Overrides of Faust's consumer: one class per defect of faust-streaming 0.15.3 (faust.md part 1)."""
 
 import asyncio
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -155,18 +154,6 @@ class SeeksToPositions(driver.Consumer):
         self.starts = starts
 
 
-class LooksAtOnce(driver.Consumer):
-    """`faust/transport/consumer.py` `verify_all_partitions_active` makes a task and a timer for each partition, every
-    1.25 seconds: an eighth of what an idle worker costs. Here it looks at all of them in one go.
-    """
-
-    @override
-    async def verify_all_partitions_active(self) -> None:
-        now = time.monotonic()
-        for tp in self.assignment():
-            self.verify_event_path(now, tp)
-
-
 class KeepsPaused(driver.Consumer):
     """Row 7: `faust/transport/consumer.py` `on_buffer_drop` re-activates a partition that was paused meanwhile."""
 
@@ -178,9 +165,7 @@ class KeepsPaused(driver.Consumer):
         super().on_buffer_drop(tp)
 
 
-class SafeConsumer(
-    DeliversInSlices, FrozenFetches, SeeksToPositions, LooksAtOnce, KeepsPaused, AcksBatches, driver.Consumer
-):
+class SafeConsumer(DeliversInSlices, FrozenFetches, SeeksToPositions, KeepsPaused, AcksBatches, driver.Consumer):
     """All answers together."""
 
 

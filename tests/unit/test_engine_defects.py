@@ -326,27 +326,6 @@ async def test_row_3_the_broker_may_hold_a_fetch_longer_only_after_a_second_that
     assert thread._consumer._fetcher._fetch_max_wait_ms == FETCH_WAIT_MS
 
 
-def test_all_partitions_are_looked_at_without_a_pause_between_them() -> None:
-    """Upstream waits for the event loop at each of them, with a task and a timer."""
-
-    class Looked(SafeConsumer):
-        def __init__(self) -> None:
-            self.looked_at: set[TP] = set()
-
-        @override
-        def assignment(self) -> set[TP]:
-            return {CDR, CHANGELOG}
-
-        @override
-        def verify_event_path(self, now: float, tp: TP) -> None:
-            self.looked_at.add(tp)
-
-    consumer = Looked()
-    with pytest.raises(StopIteration):  # it has come to its end, and has waited for nothing
-        consumer.verify_all_partitions_active().send(None)
-    assert consumer.looked_at == {CDR, CHANGELOG}
-
-
 class _Context:
     def __enter__(self) -> None:
         pass
