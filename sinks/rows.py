@@ -4,8 +4,9 @@ The rule: a document that does not fit is named and left out, and the others are
 newer callweave (unknown fields) and of an older one (nullable columns missing) fit.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import accumulate, chain
 from typing import Any, Final, NamedTuple
 
@@ -90,6 +91,18 @@ class SessionRows:
             },
         )
 
+    def without(self, keys: Container[SessionKey]) -> "SessionRows":
+        """The sessions but these, with all of their rows."""
+        kept = [position for position, key in enumerate(self.keys) if key not in keys]
+        if len(kept) == len(self):
+            return self
+        tables, bounds = {}, {}
+        for name, table in self.tables.items():
+            rows_of = [range(*self.bounds[name][position : position + 2]) for position in kept]
+            tables[name] = table.take(pa.array(chain.from_iterable(rows_of), pa.int64()))
+            bounds[name] = list(accumulate(map(len, rows_of), initial=0))
+        return SessionRows(tuple(self.keys[position] for position in kept), tables, bounds)
+
 
 class NotADocumentError(ValueError):
     """A value of the sessions topic that is no session document. The message says what is wrong with it."""
@@ -141,6 +154,12 @@ def key_in(value: bytes) -> bytes | None:
         return session_key(body["sdk_app_id"], body["session_id"])
     except (jsontext.NotJsonError, KeyError, TypeError, IndexError, UnicodeEncodeError):
         return None
+
+
+def stamped(sessions: pa.Table, now: datetime) -> pa.Table:
+    """Rows of `sessions` with the moment of their commit."""
+    moment = pa.scalar(now, ARROW_TYPES[ColumnType.INSTANT])
+    return sessions.append_column(STAMPED, pa.repeat(moment, sessions.num_rows))
 
 
 def lay_out(documents: Iterable[Document]) -> tuple[SessionRows, dict[SessionKey, str]]:
