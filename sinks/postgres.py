@@ -60,6 +60,8 @@ _WRITER_SETTINGS: Final = (
 )
 _LAYOUT_LOCK: Final = "SELECT pg_advisory_xact_lock(7301455120411)"
 """Two that lay out a database at once do it one after the other, and the second finds nothing left to do."""
+_WRITERS_LOCK: Final = b"SELECT pg_advisory_xact_lock(7301455120412)"
+"""Of those who replace sessions one at a time: who waits for a row that is taken out and copied anew finds none."""
 _INSUFFICIENT_PRIVILEGE: Final = "42501"
 _DEPENDENT_OBJECTS: Final = "2BP01"
 _RANKED: Final = ("sdk_app_id", "session_id", "version", "document_digest")
@@ -84,14 +86,16 @@ WITH locked AS (
 INSERT INTO standing SELECT * FROM locked
 """
 _ATTEMPTS_MAX: Final = 5
+SESSION_INDEXES: Final = {
+    # A day of calls.
+    "sessions_started_at": ("started_at",),
+    # A caller's next call, and finding calls by number.
+    "sessions_customer_number": ("customer_number", "started_at"),
+}
+"""Beside the primary keys: their columns, by name."""
 _INDEXES: Final = {
-    name: f"CREATE INDEX IF NOT EXISTS {name} ON sessions ({columns})"
-    for name, columns in (
-        # A day of calls.
-        ("sessions_started_at", "started_at"),
-        # A caller's next call, and finding calls by number.
-        ("sessions_customer_number", "customer_number, started_at"),
-    )
+    name: f"CREATE INDEX IF NOT EXISTS {name} ON sessions ({', '.join(columns)})"
+    for name, columns in SESSION_INDEXES.items()
 }
 
 
@@ -281,6 +285,7 @@ def _staging_table(table: Table) -> str:
 def _replace_sessions(connection: psycopg.Connection, sessions: SessionRows, now: datetime) -> frozenset[SessionKey]:
     if not len(sessions):
         return frozenset()
+    connection.execute(_WRITERS_LOCK)
     for _ in range(_ATTEMPTS_MAX):
         try:
             with connection.transaction():
@@ -288,7 +293,8 @@ def _replace_sessions(connection: psycopg.Connection, sessions: SessionRows, now
         except psycopg.errors.UniqueViolation as exc:
             if exc.diag.table_name != SESSIONS.name:
                 raise  # a document with two children of one key
-            # Another writer brought one of these sessions meanwhile, and has committed: now it stands there.
+            # Somebody without that lock (an older callweave) brought one of these sessions meanwhile, and has committed:
+            # now it stands there.
     raise SinkUnavailableError("Postgres: another writer brings the same new sessions again and again")
 
 
