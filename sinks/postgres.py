@@ -293,8 +293,7 @@ def _replace_sessions(connection: psycopg.Connection, sessions: SessionRows, now
         except psycopg.errors.UniqueViolation as exc:
             if exc.diag.table_name != SESSIONS.name:
                 raise  # a document with two children of one key
-            # Somebody without that lock (an older callweave) brought one of these sessions meanwhile, and has committed:
-            # now it stands there.
+            # Somebody without that lock (an older callweave) brought one of these sessions meanwhile: it stands there now.
     raise SinkUnavailableError("Postgres: another writer brings the same new sessions again and again")
 
 
