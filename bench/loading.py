@@ -67,7 +67,7 @@ FROM_KAFKA_SECONDS_MAX = 300.0
 STANDING = 1_000_000 if FULL else 200_000
 APPENDED = "none: rows are added, and may be there twice"
 APPENDED_INDEXED = "none: rows are added, and may be there twice, but are found by their keys"
-SERVER_SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB"}
+SERVER_SETTINGS = {"shared_buffers": "2GB", "max_wal_size": "8GB"}
 """Of Postgres, for all who load into it: whoever holds a million sessions gives it more than its 128 MB."""
 CHILDREN_EACH = {"legs": 2, "recordings": 3}
 PARTITION = LogPartition("tccc.sessions", 0)

@@ -190,6 +190,8 @@ class PostgresSink:
     def _connected(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
             connection = self._address.connect()
+            # A plan that is kept is one for the size that a table had: a fresh one costs less than a wrong one.
+            connection.prepare_threshold = None
             connection.execute(_WRITER_SETTINGS)
             for table in (_RANKS, DEAD_LETTERS, *ASKED_TABLES.values()):
                 connection.execute(_staging_table(table).encode())
@@ -293,7 +295,7 @@ def _replace_sessions(connection: psycopg.Connection, sessions: SessionRows, now
         except psycopg.errors.UniqueViolation as exc:
             if exc.diag.table_name != SESSIONS.name:
                 raise  # a document with two children of one key
-            # Somebody without that lock (an older callweave) brought one of these sessions meanwhile: it stands there now.
+            # Somebody without that lock (an older callweave) brought one of them meanwhile: it stands there now.
     raise SinkUnavailableError("Postgres: another writer brings the same new sessions again and again")
 
 
