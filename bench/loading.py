@@ -1,9 +1,10 @@
 """Loading, for each warehouse: sessions a second with children into a table that holds many, beside a plain append.
 
 `make bench-loading SESSIONS=1000000` (`python -m bench.loading`), and the works `loader-duckdb` and `loader-postgres`
-of `make bench`. A third of each batch are newer versions of sessions
-anywhere in the table. The append writes the same Arrow tables into tables without keys, questions, versions or offsets
-of the same warehouse, in turns with the loader's own batches: what counts is the ratio.
+of `make bench`. A third of each batch are newer versions of sessions anywhere in the table. Two appends write the same
+Arrow tables into the same warehouse, in turns with the loader's own batches, and neither asks what stands there, nor
+keeps offsets: the bare one into tables without keys and indexes, the indexed one into tables that have an index for
+each key and each index of ours. What counts are the ratios.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -35,6 +37,7 @@ from schemas.columns import CHILDREN, SESSION_TABLES, SESSIONS, ColumnType, Tabl
 from sinks import clickhouse_layout, clickhouse_session, ddl
 from sinks.copy_text import copy_text
 from sinks.ducklake_address import LAKE, LakeAddress
+from sinks.postgres import SESSION_INDEXES
 from sinks.rows import ARROW_TYPES, STAMPED, SessionKey, SessionRows
 from sinks.sink import Batch, LogPartition, QueryLimits, Sink
 from sinks.warehouse import open_reader, open_sink
@@ -59,10 +62,13 @@ GUARANTEES = {
     "ducklake": "rows and offsets in one transaction, highest version stays",
     "parquet": "rows before the commit's file, highest version stays, fsynced",
 }
-FROM_KAFKA = 60_000 if FULL else 30_000
+FROM_KAFKA = 80_000 if FULL else 40_000
 FROM_KAFKA_SECONDS_MAX = 300.0
 STANDING = 1_000_000 if FULL else 200_000
 APPENDED = "none: rows are added, and may be there twice"
+APPENDED_INDEXED = "none: rows are added, and may be there twice, but are found by their keys"
+SERVER_SETTINGS = {"shared_buffers": "2GB", "max_wal_size": "8GB"}
+"""Of Postgres, for all who load into it: whoever holds a million sessions gives it more than its 128 MB."""
 CHILDREN_EACH = {"legs": 2, "recordings": 3}
 PARTITION = LogPartition("tccc.sessions", 0)
 Append = Callable[[SessionRows], None]
@@ -90,12 +96,15 @@ def main() -> None:
     for name in asked.warehouses:
         measured = measure(name, asked.sessions, batch=asked.batch, rounds=asked.rounds, read=asked.read)
         results += [result.as_json() for result in measured]
-        ours, plain = ([run.rate for run in result.runs] for result in measured)
-        ratios = [append / load for load, append in zip(ours, plain, strict=True)]
-        say(
-            f"{name}: {statistics.median(ours):,.0f} sessions/s ({min(ours):,.0f} to {max(ours):,.0f}), "
-            f"{statistics.median(ratios):.1f} times the plain append's time ({min(ratios):.1f} to {max(ratios):.1f})"
-        )
+        ours = [run.rate for run in measured[0].runs]
+        say(f"{name}: {statistics.median(ours):,.0f} sessions/s ({min(ours):,.0f} to {max(ours):,.0f})")
+        for append in measured[1:]:
+            ratios = [run.rate / load for load, run in zip(ours, append.runs, strict=True)]
+            cpu = [load.cpu_seconds / run.cpu_seconds for load, run in zip(measured[0].runs, append.runs, strict=True)]
+            say(
+                f"{name}: {statistics.median(ratios):.2f} times the time of {append.contestant} "
+                f"({min(ratios):.2f} to {max(ratios):.2f}), {statistics.median(cpu):.2f} times its CPU in this process"
+            )
     print(json.dumps({"results": results}, indent=2))
 
 
@@ -110,10 +119,10 @@ def loader_postgres(_: Path, __: Contestants, rounds: int) -> list[Result]:
 
 
 def of_the_bench(name: str, rounds: int) -> list[Result]:
-    """Two batches a round, so that each way is the first as often as the other."""
+    """Three batches a round, so that each way is the first as often as the others."""
     whole = Result(f"loader-{name}", "callweave-from-kafka", __version__, "sessions/s", GUARANTEES[name])
     whole.extra["what"] = "the loader's process: records in Kafka to committed rows, sessions that are new"
-    results = [*measure(name, STANDING, rounds=2 * rounds, whole=whole), whole]
+    results = [*measure(name, STANDING, rounds=3 * rounds, whole=whole), whole]
     for result in results:
         result.extra["sessions_that_stood_there"] = STANDING
     return results
@@ -122,39 +131,44 @@ def of_the_bench(name: str, rounds: int) -> list[Result]:
 def measure(
     name: str, sessions: int, *, batch: int = 10_000, rounds: int = 5, read: bool = False, whole: Result | None = None
 ) -> list[Result]:
-    """Load one warehouse: callweave's result, then the append's."""
+    """Load one warehouse: callweave's result, then the appends'."""
     # One name is promised for DuckDB's append, and one for Postgres's; the others follow the latter.
     appended = "arrow-append" if name == "duckdb" else f"arrow-append-{name}"
     ours = Result(f"loader-{name}", "callweave", __version__, "sessions/s", GUARANTEES[name])
     plain = Result(f"loader-{name}", appended, pa.__version__, "sessions/s", APPENDED)
+    indexed = Result(f"loader-{name}", f"{appended}-indexed", pa.__version__, "sessions/s", APPENDED_INDEXED)
     with tempfile.TemporaryDirectory(prefix="callweave-bench-") as place, ExitStack() as stack:
         folder = Path(place)
         url = stack.enter_context(an_address(name))
         sink = open_sink(url, data_dir=folder, recording_deadline_seconds=3600)
         stack.enter_context(closing(sink))
         sink.open()
-        append = stack.enter_context(APPENDS[name](url, folder))
+        appends = [(plain, stack.enter_context(APPENDS[name](url, folder)))]
+        if name in INDEXED:
+            appends.append((indexed, stack.enter_context(INDEXED[name](url, folder))))
         step, offset = 50_000, 0
         for start in range(0, sessions, step):
             rows = rows_of(range(start, min(start + step, sessions)), version=1)
             offset = load(sink, rows, offset)
-            append(rows)
+            for _, append in appends:
+                append(rows)
         sink.checkpoint()
         for number, rows in enumerate(batches(sessions, batch, rounds)):
-            # In turns, and the first not always first: what else the machine does strikes both.
-            for ours_turn in (number % 2 == 0, number % 2 == 1):
-                if ours_turn:
-                    with timed_round(ours, batch):
+            turns = [(ours, None), *appends]
+            # In turns, and not always the same one first: what else the machine does strikes all.
+            first = number % len(turns)
+            for result, append in (*turns[first:], *turns[:first]):
+                with timed_round(result, batch):
+                    if append is None:
                         offset = load(sink, rows, offset)
-                else:
-                    with timed_round(plain, batch):
+                    else:
                         append(rows)
         if read:
             ask(name, url, folder, sink)
         if whole is not None:
             sink.close()
-            whole.runs += [from_kafka(url, folder, number) for number in range(rounds // 2)]
-    return [ours, plain]
+            whole.runs += [from_kafka(url, folder, number) for number in range(rounds // 3)]
+    return [ours, *(result for result, _ in appends)]
 
 
 def from_kafka(url: str, folder: Path, number: int) -> Run:
@@ -172,8 +186,9 @@ def from_kafka(url: str, folder: Path, number: int) -> Run:
         deadline = time.monotonic() + FROM_KAFKA_SECONDS_MAX
         while time.monotonic() < deadline:
             applied, now, cpu = sessions_applied(folder, child.pid), time.perf_counter(), cpu_seconds(child.pid)
-            if begun is None and applied:
-                begun = applied, now, cpu  # its first commit: what came before is starting
+            if begun is None and applied >= FROM_KAFKA // 4:
+                # What came before is starting: libraries, the first copy for readers, the first look at completeness.
+                begun = applied, now, cpu
             if begun is not None and applied >= FROM_KAFKA:
                 assert begun[0] < FROM_KAFKA, "all was loaded at once: too few sessions to measure"
                 rate = (FROM_KAFKA - begun[0]) / (now - begun[1])
@@ -198,19 +213,23 @@ def an_address(name: str) -> Iterator[str]:
     with ExitStack() as stack:
         match name:
             case "postgres":
-                yield stack.enter_context(postgres.fresh_database(stack.enter_context(postgres.session_postgres())))
+                server = stack.enter_context(postgres.session_postgres(SERVER_SETTINGS))
+                yield stack.enter_context(postgres.fresh_database(server))
             case "clickhouse":
-                server = stack.enter_context(clickhouse.session_clickhouse())
-                yield stack.enter_context(clickhouse.fresh_database(server))
+                engine = stack.enter_context(clickhouse.session_clickhouse())
+                yield stack.enter_context(clickhouse.fresh_database(engine))
             case _:
                 yield URLS[name]
 
 
 @contextmanager
-def into_duckdb(_: str, folder: Path) -> Iterator[Append]:
-    with closing(duckdb.connect(folder / "plain.duckdb")) as database:
+def into_duckdb(_: str, folder: Path, *, indexed: bool = False) -> Iterator[Append]:
+    with closing(duckdb.connect(folder / ("indexed.duckdb" if indexed else "plain.duckdb"))) as database:
         database.execute("SET checkpoint_threshold = '256MB'")
-        yield appending(database)
+        append = appending(database)
+        for table in SESSION_TABLES if indexed else ():
+            database.execute(f"CREATE INDEX {table.name}_key ON {table.name} ({ddl.names(table.key)})")
+        yield append
 
 
 @contextmanager
@@ -237,21 +256,25 @@ def appending(database: duckdb.DuckDBPyConnection) -> Append:
 
 
 @contextmanager
-def into_postgres(url: str, _: Path) -> Iterator[Append]:
+def into_postgres(url: str, _: Path, *, indexed: bool = False) -> Iterator[Append]:
+    prefix = "indexed" if indexed else "plain"
     with psycopg.connect(url) as connection:
         connection.execute("SET TimeZone TO 'UTC'")
         for table in SESSION_TABLES:
             columns = ", ".join(
                 f"{ddl.quoted(column.name)} {ddl.POSTGRES.types[column.type]}" for column in unstamped(table).columns
             )
-            connection.execute(f"CREATE TABLE plain_{table.name} ({columns})".encode())
+            connection.execute(f"CREATE TABLE {prefix}_{table.name} ({columns})".encode())
+            wanted = [table.key, *(SESSION_INDEXES.values() if table is SESSIONS else ())] if indexed else []
+            for columns_of_index in wanted:
+                connection.execute(f"CREATE INDEX ON {prefix}_{table.name} ({ddl.names(columns_of_index)})".encode())
         connection.commit()
 
         def append(rows: SessionRows) -> None:
             with connection.cursor() as cursor:
                 for name, table in rows.tables.items():
                     with cursor.copy(
-                        f"COPY plain_{name} ({ddl.names(table.column_names)}) FROM STDIN".encode()
+                        f"COPY {prefix}_{name} ({ddl.names(table.column_names)}) FROM STDIN".encode()
                     ) as copy:
                         copy.write(copy_text(table))
             connection.commit()
@@ -300,6 +323,9 @@ APPENDS = {
     "ducklake": into_ducklake,
     "parquet": into_parquet,
 }
+
+
+INDEXED = {"duckdb": partial(into_duckdb, indexed=True), "postgres": partial(into_postgres, indexed=True)}
 
 
 def unstamped(table: Table) -> Table:

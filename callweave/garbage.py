@@ -8,10 +8,13 @@ import gc
 
 YOUNG_OBJECTS = 10_000
 """New containers before the collector looks at them; CPython's 700 are a dozen pushes."""
+YOUNG_OBJECTS_OF_HAULS = 250_000
+"""In the loader: the documents of a haul are as many, are no cycles, and go with it; looking through them was a seventh
+of reading them."""
 
 
-def settle_garbage() -> None:
+def settle_garbage(young_objects: int = YOUNG_OBJECTS) -> None:
     """Call once a role is built: what there is now stays, and is never looked through again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+    gc.set_threshold(young_objects, 20, 20)

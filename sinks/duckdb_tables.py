@@ -47,15 +47,30 @@ from sinks.sink import (
     utc_now,
 )
 
-_WINNERS: Final = """
-CREATE OR REPLACE TEMP TABLE winners AS
-SELECT b.sdk_app_id, b.session_id, s.session_id IS NOT NULL AS existed
+# With a million sessions, reading tables is what a batch waits for: each once, and of each no more than keys. Digests
+# are the dearest column to read, and hardly ever asked: versions grow.
+_STANDING: Final = """
+CREATE OR REPLACE TEMP TABLE standing AS
+SELECT s.rowid AS place, b.sdk_app_id, b.session_id,
+    CASE WHEN b.version <> s.version THEN b.version > s.version END AS is_older
 FROM batch_sessions AS b
-LEFT JOIN sessions AS s ON s.sdk_app_id = b.sdk_app_id AND s.session_id = b.session_id
-WHERE s.session_id IS NULL OR (b.version, b.document_digest) > (s.version, s.document_digest)
+INNER JOIN sessions AS s ON s.sdk_app_id = b.sdk_app_id AND s.session_id = b.session_id
 """
-_REPLACED: Final = "(sdk_app_id, session_id) IN (SELECT (sdk_app_id, session_id) FROM winners WHERE existed)"
-_ONLY_WINNERS: Final = "SEMI JOIN winners AS w ON w.sdk_app_id = b.sdk_app_id AND w.session_id = b.session_id"
+_OF_EQUAL_VERSION: Final = """
+UPDATE standing AS t SET is_older = b.document_digest > s.document_digest
+FROM batch_sessions AS b, sessions AS s
+WHERE t.is_older IS NULL AND b.sdk_app_id = t.sdk_app_id AND b.session_id = t.session_id AND s.rowid = t.place
+"""
+_VERDICTS: Final = "SELECT is_older, sdk_app_id, session_id FROM standing"
+_PARENTS_GONE: Final = "DELETE FROM sessions WHERE rowid IN (SELECT place FROM standing WHERE is_older)"
+_CHILDREN_GONE: Final = tuple(
+    f"DELETE FROM {child.name} AS c USING standing AS s "  # noqa: S608 - names of our own
+    "WHERE s.is_older AND s.sdk_app_id = c.sdk_app_id AND s.session_id = c.session_id"
+    for child in CHILDREN
+)
+_NEW: Final = (
+    "ANTI JOIN (FROM standing WHERE NOT is_older) AS s ON s.sdk_app_id = b.sdk_app_id AND s.session_id = b.session_id"
+)
 _OFFSETS_GONE: Final = """
 DELETE FROM callweave_offsets AS o
 USING batch_offsets AS b WHERE b.topic = o.topic AND b."partition" = o."partition"
@@ -342,13 +357,16 @@ def _staged(writer: duckdb.DuckDBPyConnection, batch: Batch) -> Iterator[None]:
 def _replace_sessions(writer: duckdb.DuckDBPyConnection, sessions: SessionRows, now: datetime) -> frozenset[SessionKey]:
     if not len(sessions):
         return frozenset()
-    writer.execute(_WINNERS)
-    winners = writer.execute("SELECT sdk_app_id, session_id, existed FROM winners").fetchall()
-    any_existed = any(existed for _, _, existed in winners)
+    writer.execute(_STANDING)
+    verdicts = writer.execute(_VERDICTS).fetchall()
+    if any(is_older is None for is_older, _, _ in verdicts):
+        verdicts = writer.execute(_OF_EQUAL_VERSION).execute(_VERDICTS).fetchall()
+    newest = {SessionKey(app, session) for is_older, app, session in verdicts if not is_older}
+    if len(verdicts) > len(newest):
+        for statement in (_PARENTS_GONE, *_CHILDREN_GONE):
+            writer.execute(statement)
     for table in SESSION_TABLES:
-        if any_existed:
-            writer.execute(f"DELETE FROM {table.name} WHERE {_REPLACED}")  # noqa: S608 - names of our own
-        if not winners or not sessions.tables[table.name].num_rows:
+        if len(newest) == len(sessions) or not sessions.tables[table.name].num_rows:
             continue
         columns = [name for name in table.column_names if name != STAMPED]
         stamp, parameters = (f", {quoted(STAMPED)}", [now]) if table is SESSIONS else ("", [])
@@ -356,10 +374,10 @@ def _replace_sessions(writer: duckdb.DuckDBPyConnection, sessions: SessionRows, 
             f"INSERT INTO {table.name} ({names(columns)}{stamp}) "  # noqa: S608 - names of our own
             f"SELECT {names(columns, 'b.')}{', ?' if parameters else ''} FROM batch_{table.name} AS b "
             # Hardly ever is a document stale, and a join that keeps everything is not free.
-            f"{_ONLY_WINNERS if len(winners) < len(sessions) else ''}",
+            f"{_NEW if newest else ''}",
             parameters,
         )
-    return frozenset(SessionKey(app, session) for app, session, _ in winners)
+    return frozenset(sessions.keys) - newest
 
 
 def _count_letters(writer: duckdb.DuckDBPyConnection, batch: Batch) -> None:

@@ -44,8 +44,8 @@ _ANSWER_SECONDS_MAX: Final = 10.0
 class HaulLimits:
     """How much is read before it is written. The first record waits for others at most `linger_seconds`."""
 
-    records_max: int = 5_000
-    bytes_max: int = 32 * 1024 * 1024
+    records_max: int = 10_000
+    bytes_max: int = 64 * 1024 * 1024
     linger_seconds: float = 0.2
     idle_seconds: float = 0.5
     probe_seconds: float = 5.0

@@ -4,9 +4,11 @@ The rule: a document that does not fit is named and left out, and the others are
 newer callweave (unknown fields) and of an older one (nullable columns missing) fit.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain
+from datetime import datetime
+from itertools import accumulate, chain, repeat
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -40,7 +42,7 @@ _JSON_TYPES: Final[Mapping[ColumnType, frozenset[type]]] = {
     ColumnType.JSON: frozenset({dict}),
     ColumnType.BYTES: frozenset(),
 }
-_PARENT_COLUMNS: Final = frozenset({"sdk_app_id", "session_id"})
+_STATE: Final = b',"state":{'
 
 
 class SessionKey(NamedTuple):
@@ -90,6 +92,18 @@ class SessionRows:
             },
         )
 
+    def without(self, keys: Container[SessionKey]) -> "SessionRows":
+        """The sessions but these, with all of their rows."""
+        kept = [position for position, key in enumerate(self.keys) if key not in keys]
+        if len(kept) == len(self):
+            return self
+        tables, bounds = {}, {}
+        for name, table in self.tables.items():
+            rows_of = [range(*self.bounds[name][position : position + 2]) for position in kept]
+            tables[name] = table.take(pa.array(chain.from_iterable(rows_of), pa.int64()))
+            bounds[name] = list(accumulate(map(len, rows_of), initial=0))
+        return SessionRows(tuple(self.keys[position] for position in kept), tables, bounds)
+
 
 class NotADocumentError(ValueError):
     """A value of the sessions topic that is no session document. The message says what is wrong with it."""
@@ -106,7 +120,7 @@ VersionsOf = Callable[[SessionKey, Any], list[dict[str, Any]]]
 def read_document(key: bytes | None, value: bytes, versions_of: VersionsOf | None = None) -> Document:
     """Read a Kafka record of the sessions topic, as far as is needed to order it."""
     try:
-        envelope = jsontext.decode(value)
+        envelope = (_without_state(value) if versions_of is None else None) or jsontext.decode(value)
     except jsontext.NotJsonError as exc:
         raise NotADocumentError(str(exc)) from exc
     body = envelope.get("session") if isinstance(envelope, dict) else None
@@ -134,6 +148,22 @@ def read_document(key: bytes | None, value: bytes, versions_of: VersionsOf | Non
     return Document(SessionKey(app, session), int(version), digest, body)
 
 
+def _without_state(value: bytes) -> dict[str, Any] | None:
+    """The envelope up to its state, which is half of it, and which nothing here asks for; None where it is not laid out
+    as the worker writes it. A document may hold the same words: then what is before them is no JSON by itself.
+    """
+    head, found, _ = value.partition(_STATE)
+    if not found:
+        return None
+    try:
+        envelope: dict[str, Any] = jsontext.decode(head + b"}")
+        version = envelope["session"]["version"]
+        is_whole = value.endswith(b'},"version":"%b"}' % version.encode())
+    except (jsontext.NotJsonError, KeyError, TypeError, AttributeError, UnicodeEncodeError):
+        return None
+    return envelope if is_whole else None
+
+
 def key_in(value: bytes) -> bytes | None:
     """The key that a value's own session document calls for, where no record carries it; None where it has none."""
     try:
@@ -141,6 +171,12 @@ def key_in(value: bytes) -> bytes | None:
         return session_key(body["sdk_app_id"], body["session_id"])
     except (jsontext.NotJsonError, KeyError, TypeError, IndexError, UnicodeEncodeError):
         return None
+
+
+def stamped(sessions: pa.Table, now: datetime) -> pa.Table:
+    """Rows of `sessions` with the moment of their commit."""
+    moment = pa.scalar(now, ARROW_TYPES[ColumnType.INSTANT])
+    return sessions.append_column(STAMPED, pa.repeat(moment, sessions.num_rows))
 
 
 def lay_out(documents: Iterable[Document]) -> tuple[SessionRows, dict[SessionKey, str]]:
@@ -173,18 +209,14 @@ def _tables(documents: Sequence[Document]) -> SessionRows:
 
 
 def _sessions_table(documents: Sequence[Document]) -> pa.Table:
-    known: dict[str, list[Any]] = {
+    known: dict[str, Sequence[Any]] = {
         "version": [document.version for document in documents],
         "document_digest": [document.digest for document in documents],
     }
-    bodies = [document.body for document in documents]
     columns = [column for column in SESSIONS.columns if column.name != STAMPED]
-    return pa.table(
-        {
-            column.name: _array(SESSIONS, column, known.get(column.name) or [body.get(column.name) for body in bodies])
-            for column in columns
-        }
-    )
+    told = [column.name for column in columns if column.name not in known]
+    values = known | _by_column(told, [document.body for document in documents])
+    return pa.table({column.name: _array(SESSIONS, column, values[column.name]) for column in columns})
 
 
 def _child_table(table: Table, documents: Sequence[Document]) -> tuple[pa.Table, list[int]]:
@@ -194,25 +226,29 @@ def _child_table(table: Table, documents: Sequence[Document]) -> tuple[pa.Table,
     counts = [len(items) for items in lists]
     items = list(chain.from_iterable(lists))
     _expect(f"{table.name}[]", items, frozenset({dict}))
-    parents: dict[str, list[Any]] = {
-        name: [value for value, count in zip(values, counts, strict=True) for _ in range(count)]
+    parents: dict[str, Sequence[Any]] = {
+        name: list(chain.from_iterable(map(repeat, values, counts)))
         for name, values in (
             ("sdk_app_id", [document.key.sdk_app_id for document in documents]),
             ("session_id", [document.key.session_id for document in documents]),
         )
     }
-    arrays = {
-        column.name: _array(
-            table,
-            column,
-            parents[column.name] if column.name in _PARENT_COLUMNS else [item.get(column.name) for item in items],
-        )
-        for column in table.columns
-    }
+    told = [column.name for column in table.columns if column.name not in parents]
+    values = parents | _by_column(told, items)
+    arrays = {column.name: _array(table, column, values[column.name]) for column in table.columns}
     return pa.table(arrays), list(accumulate(counts, initial=0))
 
 
-def _array(table: Table, column: Column, values: list[Any]) -> pa.Array:
+def _by_column(names: Sequence[str], bodies: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
+    """What each of the bodies says under each of these names (two at least); None where it says nothing."""
+    try:
+        rows = list(map(itemgetter(*names), bodies))
+    except KeyError:  # they are of an older callweave
+        rows = [tuple(map(body.get, names)) for body in bodies]
+    return dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
+
+
+def _array(table: Table, column: Column, values: Sequence[Any]) -> pa.Array:
     where = f"{table.name}.{column.name}"
     _expect(where, values, _JSON_TYPES[column.type] | ({type(None)} if column.nullable else frozenset()))
     try:
@@ -232,7 +268,7 @@ def _array(table: Table, column: Column, values: list[Any]) -> pa.Array:
         raise _UnfitError(f"{where} holds what is no {column.type.value}") from exc
 
 
-def _expect(where: str, values: list[Any], allowed: frozenset[type]) -> None:
+def _expect(where: str, values: Sequence[Any], allowed: frozenset[type]) -> None:
     strangers = set(map(type, values)) - allowed
     if strangers:
         found = ", ".join(sorted(_NAMES.get(stranger, stranger.__name__) for stranger in strangers))

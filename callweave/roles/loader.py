@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from callweave.accounts import api_accounts
 from callweave.completeness_metrics import CompletenessMetrics, keep_showing
 from callweave.discretion import LoadersDiscretion, masks_of
+from callweave.garbage import YOUNG_OBJECTS_OF_HAULS, settle_garbage
 from callweave.history import versions_of
 from callweave.kafka import client_options
 from callweave.loader_door import loader_routes
@@ -72,6 +73,7 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
             not_live_because=watch.stalled_because,
         ),
     ):
+        settle_garbage(YOUNG_OBJECTS_OF_HAULS)
         watching = asyncio.create_task(watch_loader(watch, loader.status))
         stopper = asyncio.create_task(set_when_told(stop))
         showing = asyncio.create_task(_show_completeness(settings, sink))

