@@ -28,7 +28,7 @@ PUSHES_EACH = 3.28  # of a session, retries among them
 FIRST_RATE = 1000.0
 STEP = 1.4
 FINER = 1.1
-SEARCH_SECONDS, HOLD_SECONDS, FRESHNESS_SECONDS = (30.0, 300.0, 60.0) if FULL else (10.0, 40.0, 20.0)
+SEARCH_SECONDS, HOLD_SECONDS, FRESHNESS_SECONDS = (20.0, 300.0, 60.0) if FULL else (8.0, 30.0, 15.0)
 DRAIN_SECONDS_MAX = 300.0
 LAG_SECONDS_MAX = 1.0  # by how much of its own time the lag may have grown: the loader commits in batches
 

@@ -29,7 +29,7 @@ from callweave.standing import ask_readiness
 from schemas.events import RAW_HEADER, TOPIC_OF
 from schemas.topics import EVENT_TOPICS, SESSIONS
 
-SESSION_COUNT = 60_000 if FULL else 25_000
+SESSION_COUNT = 60_000 if FULL else 15_000
 WARM_UP_SHARE = 0.25  # of the backlog: programs start, groups settle
 JVM_WARM_UP_SHARE = 0.6  # and compilers compile
 TAIL_SHARE = 0.1  # the end of the backlog is not measured: who reads ahead has partitions that are empty by then
