@@ -52,7 +52,7 @@ numbers-check: $(STAMP) ## the numbers of a simulated day against plain Python, 
 dbt-check: $(STAMP) ## the dbt package by dbt itself, in an environment of its own: built on three warehouses, compared with the views (SESSIONS=1000)
 	@$(BIN)/python -m tests.contract.dbt_check --sessions $(or $(SESSIONS),1000)
 
-bench: $(STAMP) ## measure every work beside its peers on this machine, under 15 minutes (WORK=door,worker FULL=1)
+bench: $(STAMP) ## measure every work beside its peers on this machine, about 15 minutes (WORK=door,worker FULL=1)
 	@$(if $(WORK),WORK='$(WORK)') $(if $(FULL),FULL=1) $(BIN)/python -m bench
 
 bench-compare: $(STAMP) ## did it get slower? the files as they are beside a commit, in CPU time (BASE=main ROLES=1)

@@ -29,16 +29,18 @@ WORKS: dict[str, Work] = {
     "idle": idle.idle,
 }
 WITH_THEIR_OWN_BROKER = frozenset({"pipeline", "idle"})  # that of `up`
+WITH_MANY_CONTESTANTS = frozenset({"worker", "restore"})  # two rounds of these, so that the short form stays short
 UNPINNED = WITH_THEIR_OWN_BROKER | {"loader-duckdb", "loader-postgres"}  # the machine's, or within this process
 
 
 def main() -> int:
     wanted = chosen(os.environ.get("WORK", ""))
-    rounds = int(os.environ.get("ROUNDS") or (5 if FULL else 3))
+    wanted_rounds = int(os.environ.get("ROUNDS") or 0)
     machine = the_machine(VERSION)
     with tempfile.TemporaryDirectory(prefix="callweave-bench-") as place:
         for work in wanted:
             begun, contestants = time.monotonic(), Contestants()
+            rounds = wanted_rounds or (5 if FULL else 2 if work in WITH_MANY_CONTESTANTS else 3)
             results = done(work, Path(place) / work, contestants, rounds)
             # At once: what comes later may fail, and this has been measured.
             form = "long" if FULL else "short"

@@ -25,7 +25,7 @@ from callweave.standing import look, wait_idle
 CONNECTIONS = 256
 CALM_RATE = 200.0
 PUSHES_EACH = 3.28  # of a session, retries among them
-FIRST_RATE = 1000.0
+FIRST_RATE = 2000.0
 STEP = 1.4
 FINER = 1.1
 SEARCH_SECONDS, HOLD_SECONDS, FRESHNESS_SECONDS = (20.0, 300.0, 60.0) if FULL else (8.0, 30.0, 15.0)

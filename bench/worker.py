@@ -29,7 +29,7 @@ from callweave.standing import ask_readiness
 from schemas.events import RAW_HEADER, TOPIC_OF
 from schemas.topics import EVENT_TOPICS, SESSIONS
 
-SESSION_COUNT = 60_000 if FULL else 15_000
+SESSION_COUNT = 60_000 if FULL else 20_000
 WARM_UP_SHARE = 0.25  # of the backlog: programs start, groups settle
 JVM_WARM_UP_SHARE = 0.6  # and compilers compile
 TAIL_SHARE = 0.1  # the end of the backlog is not measured: who reads ahead has partitions that are empty by then
@@ -211,7 +211,9 @@ async def pace(
             done, now, cpu = await progress(admin, consumer), time.perf_counter(), sum(map(cpu_seconds, pids))
             if begun is None and done >= warm_up * count and settled():
                 begun = done, now, cpu
-                assert done < (1 - TAIL_SHARE) * count, "all was done before it could be measured: the backlog is too small"
+                assert done < (1 - TAIL_SHARE) * count, (
+                    "all was done before it could be measured: the backlog is too small"
+                )
             elif begun is not None and measured is None and done >= (1 - TAIL_SHARE) * count:
                 measured = done - begun[0], now - begun[1], cpu - begun[2]
             if measured is not None and done >= count:
