@@ -59,7 +59,7 @@ class Joiner:
 
 def worker(folder: Path, contestants: Contestants, rounds: int, sessions: int = SESSION_COUNT) -> list[Result]:
     """Interleaved rounds, the order turned around each time."""
-    joiners = [*ours(folder), *in_memory(contestants), *with_state(folder, contestants)]
+    joiners = [*ours(folder), *in_memory(folder, contestants), *with_state(folder, contestants)]
     for number in range(rounds):
         backlog = asyncio.run(fill(new_topics(), sessions))
         for joiner in joiners if number % 2 == 0 else reversed(joiners):
@@ -107,23 +107,16 @@ def all_ready(data: list[Path]) -> bool:
     return all(entry is not None and entry.admin_url and ask_readiness(entry)[0] for entry in entries)
 
 
-def in_memory(contestants: Contestants) -> list[Joiner]:
+def in_memory(folder: Path, contestants: Contestants) -> list[Joiner]:
     """The limits: bare loops that forget everything when they end."""
-
-    def compete(command: list[str], name: str, backlog: Backlog) -> Run:
-        group, out = f"{backlog.prefix}{name}", new_topic(f"{backlog.prefix}out-{name}")
-        arguments = [bootstrap(), backlog.prefix, group, out]
-        run = contest([([*command, *arguments], {})], committed(group, backlog.prefix), backlog.count)
-        check(backlog, out, orjson.loads)
-        return run
-
     command = [sys.executable, "bench/peers/aiokafka_loop.py"]
     result = Result("worker", "aiokafka-loop", our_version("aiokafka"), UNIT, IN_MEMORY)
-    joiners = [Joiner(result, partial(compete, command, "aiokafka"))]
+    joiners = [Joiner(result, partial(peer, command, "aiokafka", folder, publishes_each=False))]
     if (python := contestants.python("confluent-loop")) is not None:
+        command = [python, "bench/peers/confluent_loop.py"]
         version = contestants.python_version(python, "confluent-kafka")
         result = Result("worker", "confluent-loop", version, UNIT, IN_MEMORY)
-        joiners.append(Joiner(result, partial(compete, [python, "bench/peers/confluent_loop.py"], "confluent")))
+        joiners.append(Joiner(result, partial(peer, command, "confluent", folder, publishes_each=False)))
     return joiners
 
 
@@ -133,44 +126,40 @@ def with_state(folder: Path, contestants: Contestants) -> list[Joiner]:
     changelog = "at least once, state on disk (RocksDB) with a changelog; nothing validated"
     if (python := contestants.python("quix")) is not None:
         result = Result("worker", "quix", contestants.python_version(python, "quixstreams"), UNIT, changelog)
-        joiners.append(Joiner(result, partial(engine, [python, "bench/peers/quix.py"], "quix", folder)))
+        joiners.append(Joiner(result, partial(peer, [python, "bench/peers/quix.py"], "quix", folder)))
         same = "the same, validated, callweave's own documents; no dead letters, fence or guard against gaps"
         result = Result("worker", "quix-with-our-fold", result.version, UNIT, same)
         command = [python, "bench/peers/quix_our_fold.py"]
-        joiners.append(Joiner(result, partial(engine, command, "quix-fold", folder, reports=reports_of_ours)))
+        joiners.append(Joiner(result, partial(peer, command, "quix-fold", folder, reports=reports_of_ours)))
     if (java := contestants.kafka_streams) is not None:
         result = Result("worker", "kafka-streams", contestants.kafka_streams_version, UNIT, changelog)
         result.extra["measured"] = f"from {JVM_WARM_UP_SHARE:.0%} of the backlog on: its compiler has to warm up"
-        joiners.append(Joiner(result, partial(kafka_streams, java, folder)))
+        # Its record cache lets it publish less often than once for each event.
+        compete = partial(peer, java, "streams", folder, publishes_each=False, warm_up=JVM_WARM_UP_SHARE)
+        joiners.append(Joiner(result, compete))
     if (python := contestants.python("bytewax", "requirements-bytewax.txt")) is not None:
         guarantee = "at least once, snapshots of the state in SQLite every second, on this disk only; nothing validated"
         result = Result("worker", "bytewax", contestants.python_version(python, "bytewax"), UNIT, guarantee)
-        joiners.append(Joiner(result, partial(engine, [python, "bench/peers/bytewax_join.py"], "bytewax", folder)))
+        joiners.append(Joiner(result, partial(peer, [python, "bench/peers/bytewax_join.py"], "bytewax", folder)))
     return joiners
 
 
-def engine(
+def peer(  # noqa: PLR0913  (how it starts, and in what it differs from the others)
     command: list[str],
     name: str,
     folder: Path,
     backlog: Backlog,
     *,
+    publishes_each: bool = True,
+    warm_up: float = WARM_UP_SHARE,
     reports: Callable[[bytes], dict[str, Any]] = orjson.loads,
 ) -> Run:
-    """One that publishes once for each event, which tells its progress; what it commits, and how often, does not."""
+    """Who publishes once for each event tells its progress by that, whatever it commits; others by their commits."""
     group, out = f"{backlog.prefix}{name}", new_topic(f"{backlog.prefix}out-{name}")
     arguments = [bootstrap(), backlog.prefix, group, out, str(folder / group)]
-    run = contest([([*command, *arguments], {})], partial(published, out), backlog.count)
+    progress = partial(published, out) if publishes_each else committed(group, backlog.prefix)
+    run = contest([([*command, *arguments], {})], progress, backlog.count, warm_up=warm_up)
     check(backlog, out, reports)
-    return run
-
-
-def kafka_streams(java: list[str], folder: Path, backlog: Backlog) -> Run:
-    """Its record cache lets it publish less often than once for each event: its progress is what it committed."""
-    group, out = f"{backlog.prefix}streams", new_topic(f"{backlog.prefix}out-streams")
-    command = [*java, bootstrap(), backlog.prefix, group, out, str(folder / group)]
-    run = contest([(command, {})], committed(group, backlog.prefix), backlog.count, warm_up=JVM_WARM_UP_SHARE)
-    check(backlog, out, orjson.loads)
     return run
 
 
@@ -203,6 +192,7 @@ async def pace(
     It begins when the warm-up is over and all have settled.
     """
     settings = load_settings()
+    end = (1 - TAIL_SHARE) * count
     begun: tuple[int, float, float] | None = None
     measured: tuple[int, float, float] | None = None
     deadline = time.monotonic() + ROUND_SECONDS_MAX
@@ -211,10 +201,8 @@ async def pace(
             done, now, cpu = await progress(admin, consumer), time.perf_counter(), sum(map(cpu_seconds, pids))
             if begun is None and done >= warm_up * count and settled():
                 begun = done, now, cpu
-                assert done < (1 - TAIL_SHARE) * count, (
-                    "all was done before it could be measured: the backlog is too small"
-                )
-            elif begun is not None and measured is None and done >= (1 - TAIL_SHARE) * count:
+                assert done < end, "all was done before it could be measured: the backlog is too small"
+            elif begun is not None and measured is None and done >= end:
                 measured = done - begun[0], now - begun[1], cpu - begun[2]
             if measured is not None and done >= count:
                 return measured

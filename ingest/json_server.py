@@ -155,10 +155,11 @@ class JsonRequestHandler(web.RequestHandler):
 
     def _next(self, waiter: asyncio.Future[None]) -> None:
         """Let the next request be answered, if there is one: as soon as there is room for it."""
-        self._parked, self._waiter = waiter, None
         if not self._messages:
-            self._parked, self._waiter = None, waiter
-        elif self._server.room.has_some:
+            self._waiter = waiter
+            return
+        self._parked, self._waiter = waiter, None
+        if self._server.room.has_some:
             self.enter()
         else:
             self._server.room.wait(self)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from callweave.admin import AdminServer
-from callweave.garbage import settle_garbage
+from callweave.garbage import YOUNG_OBJECTS, settle_garbage
 from callweave.permissions import PermissionWatch
 from callweave.role_metrics import role_registry
 from callweave.runtime import RoleEntry, Runtime
@@ -35,6 +35,7 @@ async def hosted(  # noqa: PLR0913  (what a role says of itself, and how it is h
     not_live_because: Callable[[], str | None] = lambda: None,
     routes: Iterable[web.AbstractRouteDef] = (),
     token: str | None = None,
+    young_objects: int = YOUNG_OBJECTS,
 ) -> AsyncIterator[Callable[..., None]]:
     """Serve the admin port and keep the role's entry in runtime.json, for as long as it runs."""
     permissions = PermissionWatch(settings, role)
@@ -62,7 +63,7 @@ async def hosted(  # noqa: PLR0913  (what a role says of itself, and how it is h
         runtime.publish(role, RoleEntry(os.getpid(), admin_url=url, push_url=push_url, page_url=page_url, token=token))
 
     publish()
-    settle_garbage()
+    settle_garbage(young_objects)
     watching = asyncio.create_task(permissions.keep())
     try:
         yield publish

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from callweave.accounts import api_accounts
 from callweave.completeness_metrics import CompletenessMetrics, keep_showing
 from callweave.discretion import LoadersDiscretion, masks_of
-from callweave.garbage import YOUNG_OBJECTS_OF_HAULS, settle_garbage
+from callweave.garbage import YOUNG_OBJECTS_OF_HAULS
 from callweave.history import versions_of
 from callweave.kafka import client_options
 from callweave.loader_door import loader_routes
@@ -71,9 +71,9 @@ async def _loader(settings: Settings, *, supervised: bool) -> int:
             routes=routes,
             token=token,
             not_live_because=watch.stalled_because,
+            young_objects=YOUNG_OBJECTS_OF_HAULS,
         ),
     ):
-        settle_garbage(YOUNG_OBJECTS_OF_HAULS)
         watching = asyncio.create_task(watch_loader(watch, loader.status))
         stopper = asyncio.create_task(set_when_told(stop))
         showing = asyncio.create_task(_show_completeness(settings, sink))

@@ -13,13 +13,24 @@ from ingest.limits import DoorLimits
 from ingest.room import Room
 from tests.support.push_log import MemoryPushLog
 from tests.support.pushes import a_cdr, body_of
-from tests.unit.test_ingest_receiver import STORED, House, a_house, eventually, json_of, raw_exchange
+from tests.unit.test_ingest_receiver import STORED, House, a_house, eventually, head_of, json_of, raw_exchange
 
 
 @asynccontextmanager
 async def a_bounded_house(log: MemoryPushLog | None = None, **limits: Any) -> AsyncIterator[House]:
     async with a_house(log, limits=DoorLimits(**limits)) as house:
         yield house
+
+
+@asynccontextmanager
+async def a_full_house(*, room_seconds_max: float) -> AsyncIterator[tuple[House, asyncio.Event, asyncio.Task[Any]]]:
+    """Its one place is taken, by a push that is stored when the gate opens."""
+    gate = asyncio.Event()
+    log = MemoryPushLog(gate=gate)
+    async with a_bounded_house(log, requests_in_flight_max=1, room_seconds_max=room_seconds_max) as house:
+        inside = asyncio.create_task(house.push(a_cdr(SessionId="first")))
+        await eventually(lambda: "append" in log.journal)
+        yield house, gate, inside
 
 
 async def connected(house: House) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -93,7 +104,7 @@ async def test_headers_that_come_byte_by_byte_have_one_deadline_for_all_of_them(
 
 async def test_the_deadline_holds_for_the_second_request_of_a_connection_too_and_not_between_them() -> None:
     body = body_of(a_cdr())
-    head = f"POST /tccc/push?action=cdr HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    head = head_of(body)
     async with a_bounded_house(header_seconds_max=0.2) as house:
         reader, writer = await connected(house)
         writer.write(head + body)
@@ -111,7 +122,7 @@ async def test_the_deadline_holds_for_the_second_request_of_a_connection_too_and
 
 async def test_excess_connections_are_refused_cleanly_and_others_go_on() -> None:
     body = body_of(a_cdr())
-    head = f"POST /tccc/push?action=cdr HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    head = head_of(body)
     async with a_bounded_house(connections_max=2) as house:
         kept = [await connected(house) for _ in range(2)]
         refused = await raw_exchange(house, head, body)
@@ -147,18 +158,14 @@ async def test_beyond_the_requests_in_flight_a_push_waits_for_room_and_is_stored
 async def test_a_push_that_waits_for_room_in_vain_is_refused_and_its_connection_goes_on(is_whole: bool) -> None:
     """One that is whole is refused on the express way, one whose body is still to come on aiohttp's."""
     body = body_of(a_cdr(SessionId="late"))
-    head = f"POST /tccc/push?action=cdr HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    log = MemoryPushLog(gate=asyncio.Event())
-    async with a_bounded_house(log, requests_in_flight_max=1, room_seconds_max=0.1) as house:
-        inside = asyncio.create_task(house.push(a_cdr(SessionId="first")))
-        await eventually(lambda: "append" in log.journal)
+    head = head_of(body)
+    async with a_full_house(room_seconds_max=0.1) as (house, gate, inside):
         reader, writer = await connected(house)
         writer.write(head + body if is_whole else head)
         refused = await reader.readuntil(b"}")
         if not is_whole:
             writer.write(body)
-        assert log.gate is not None
-        log.gate.set()
+        gate.set()
         await inside
         writer.write(head + body)
         stored = await reader.readuntil(b"}")
@@ -169,28 +176,24 @@ async def test_a_push_that_waits_for_room_in_vain_is_refused_and_its_connection_
         assert json_of(refused) == {"ErrCode": 503, "ErrMsg": "too busy; push it again"}
         assert json_of(stored) == STORED
         assert house.count("pushes_rejected_total", reason="too_busy") == 1
-        assert [event.session_id for event in log.events] == ["first", "late"]
+        assert [event.session_id for event in house.log.events] == ["first", "late"]
         await eventually(lambda: room_of(house).is_empty)
 
 
 async def test_who_goes_away_while_he_waits_for_room_takes_none() -> None:
     body = body_of(a_cdr(SessionId="gone"))
-    head = f"POST /tccc/push?action=cdr HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    log = MemoryPushLog(gate=asyncio.Event())
-    async with a_bounded_house(log, requests_in_flight_max=1, room_seconds_max=60) as house:
-        inside = asyncio.create_task(house.push(a_cdr(SessionId="first")))
-        await eventually(lambda: "append" in log.journal)
+    head = head_of(body)
+    async with a_full_house(room_seconds_max=60) as (house, gate, inside):
         _, writer = await connected(house)
         writer.write(head + body)
         await eventually(lambda: room_of(house).waiting_count == 1)
         writer.transport.abort()
         await eventually(lambda: room_of(house).waiting_count == 0)
-        assert log.gate is not None
-        log.gate.set()
+        gate.set()
 
         assert (await inside).body == STORED
         assert (await house.push(a_cdr(SessionId="next"))).body == STORED
-        assert [event.session_id for event in log.events] == ["first", "next"]
+        assert [event.session_id for event in house.log.events] == ["first", "next"]
 
 
 async def test_who_waits_for_room_when_a_stop_begins_is_answered_before_the_log_is_closed() -> None:
@@ -230,7 +233,7 @@ async def test_a_push_that_comes_with_its_connection_goes_the_usual_way_too(monk
 
     monkeypatch.setattr("ingest.receiver.push", unusual)
     body = body_of(a_cdr())
-    head = f"POST /tccc/push?action=cdr HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    head = head_of(body)
     async with a_bounded_house() as house:
         connection = server_of(house)()
         transport = WrittenTransport()

@@ -98,6 +98,10 @@ def basic(user: str, password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
+def head_of(body: bytes) -> bytes:
+    return f"POST /tccc/push?action=cdr HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+
+
 async def raw_exchange(house: House, *chunks: bytes) -> bytes:
     """Send bytes as they are; read until the server closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
@@ -640,7 +644,7 @@ async def test_a_push_in_flight_is_answered_before_the_log_is_closed() -> None:
 async def test_a_body_that_is_still_arriving_when_a_stop_begins_is_read_to_its_end(house: House) -> None:
     body = body_of(a_cdr())
     reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
-    writer.write(f"POST /tccc/push?action=cdr HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+    writer.write(head_of(body))
     writer.write(body[:10])
     await writer.drain()
     await asyncio.sleep(0.05)
